@@ -15,7 +15,8 @@ inline matrix widen(const matrix& g, index channels) {
 inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 inline double silu(double x) { return x * sigmoid(x); }
 
-/// O' = O ⊙ σ(g), after attention and before W_O (Qiu et al., Gated attention for large language models).
+/// O' = O ⊙ σ(g), after attention and before W_O (Qiu et al., Gated attention for large language
+/// models).
 inline matrix output_gate(const matrix& o, const matrix& logits) {
   return o.cwiseProduct(widen(logits.unaryExpr(&sigmoid), o.cols()));
 }

@@ -7,9 +7,9 @@
 
 namespace heed::reference::kv {
 
-/// softmax(c·q[Kᵀ K'])[V; V']: n more slots k' [n×D], v' [n×Dv] that every row sees (prefix prompts,
-/// persistent memory; v' = 0 is the key bias of Sun et al., Massive activations). a [Lq×Lk] is the
-/// mask on the ordinary keys.
+/// softmax(c·q[Kᵀ K'])[V; V']: n more slots k' [n×D], v' [n×Dv] that every row sees (prefix
+/// prompts, persistent memory; v' = 0 is the key bias of Sun et al., Massive activations). a
+/// [Lq×Lk] is the mask on the ordinary keys.
 inline matrix extra(const matrix& q, const matrix& k, const matrix& v, const matrix& k_extra,
                     const matrix& v_extra, double scale, const allowed& a) {
   matrix keys(k.rows() + k_extra.rows(), k.cols()), values(keys.rows(), v.cols());

@@ -26,9 +26,7 @@ inline allowed block_causal(index lq, index lk, index c, index offset) {
   return where(lq, lk, offset, [=](index i, index j) { return chunk_of(j, c) <= chunk_of(i, c); });
 }
 
-inline allowed chunk(index lq, index lk, index c) {
-  return chunk(lq, lk, c, bottom_right(lq, lk));
-}
+inline allowed chunk(index lq, index lk, index c) { return chunk(lq, lk, c, bottom_right(lq, lk)); }
 inline allowed chunk_with_previous(index lq, index lk, index c) {
   return chunk_with_previous(lq, lk, c, bottom_right(lq, lk));
 }

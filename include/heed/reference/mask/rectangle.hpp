@@ -16,7 +16,8 @@ inline allowed rectangle(index lq, index lk, const std::vector<block>& blocks, i
   return where(lq, lk, offset, [&](index i, index j) {
     bool inside = j <= i;
     for (const block& b : blocks)
-      inside = inside || (b.row_begin <= i && i < b.row_end && b.column_begin <= j && j < b.column_end);
+      inside =
+          inside || (b.row_begin <= i && i < b.row_end && b.column_begin <= j && j < b.column_end);
     return inside;
   });
 }

@@ -14,7 +14,8 @@ inline allowed types(index lq, const indices& type, const std::vector<bool>& val
   });
 }
 
-/// valid_i ∧ valid_j ∧ (j ≤ i ∨ span_i = span_j ≥ 0): bidirectional inside each span; −1 is no span.
+/// valid_i ∧ valid_j ∧ (j ≤ i ∨ span_i = span_j ≥ 0): bidirectional inside each span; −1 is no
+/// span.
 inline allowed spans(index lq, const indices& span, const std::vector<bool>& valid) {
   return where(lq, static_cast<index>(span.size()), [&](index i, index j) {
     const auto row = static_cast<std::size_t>(i), key = static_cast<std::size_t>(j);

@@ -5,7 +5,8 @@
 
 namespace heed::reference::mask {
 
-/// i − left ≤ j ≤ i + right, query row r at i = r + offset (Longformer, Mistral); right = 0 is causal.
+/// i − left ≤ j ≤ i + right, query row r at i = r + offset (Longformer, Mistral); right = 0 is
+/// causal.
 inline allowed window(index lq, index lk, index left, index right, index offset) {
   return where(lq, lk, offset, [=](index i, index j) { return i - left <= j && j <= i + right; });
 }

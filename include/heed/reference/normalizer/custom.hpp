@@ -6,8 +6,7 @@
 namespace heed::reference::normalizer {
 
 /// p_ij = F(s_ij) where allowed, 0 elsewhere; a score that is not allowed is never read.
-template <class F>
-matrix weigh(const matrix& s, const allowed& a, F weight) {
+template <class F> matrix weigh(const matrix& s, const allowed& a, F weight) {
   matrix p = matrix::Zero(s.rows(), s.cols());
   for (index i = 0; i < s.rows(); ++i)
     for (index j = 0; j < s.cols(); ++j)
@@ -22,13 +21,10 @@ inline matrix divide_rows(matrix p, const vector& d) {
 }
 
 /// The number of allowed keys of each row.
-inline vector counts(const allowed& a) {
-  return a.cast<double>().rowwise().sum().matrix();
-}
+inline vector counts(const allowed& a) { return a.cast<double>().rowwise().sum().matrix(); }
 
 /// p_ij = F(s_ij) / Σ_j F(s_ij) for any F (Limits of normalisation in attention).
-template <class F>
-matrix custom(const matrix& s, const allowed& a, F weight) {
+template <class F> matrix custom(const matrix& s, const allowed& a, F weight) {
   const matrix p = weigh(s, a, weight);
   return divide_rows(p, p.rowwise().sum());
 }

@@ -8,8 +8,8 @@
 
 namespace heed::reference::numerics {
 
-/// Attention over the union of disjoint key sets: lse = log Σ_r e^{lse_r}, O = Σ_r e^{lse_r − lse} O_r.
-/// An empty part (lse = −∞) takes no part; nothing but empty parts gives zeros and −∞.
+/// Attention over the union of disjoint key sets: lse = log Σ_r e^{lse_r}, O = Σ_r e^{lse_r − lse}
+/// O_r. An empty part (lse = −∞) takes no part; nothing but empty parts gives zeros and −∞.
 inline part merge(const std::vector<part>& parts) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   part out{matrix::Zero(parts.front().o.rows(), parts.front().o.cols()),

@@ -14,9 +14,9 @@ struct part {
   vector lse;
 };
 
-/// Softmax attention one key at a time (Milakov & Gimelshein; Rabe & Staats, Self-attention does not
-/// need O(n²) memory): m' = max(m, s), l ← l·e^{m−m'} + e^{s−m'}, acc ← acc·e^{m−m'} + e^{s−m'}v;
-/// o = acc / l, lse = m + log l. Rows without keys give zeros and −∞.
+/// Softmax attention one key at a time (Milakov & Gimelshein; Rabe & Staats, Self-attention does
+/// not need O(n²) memory): m' = max(m, s), l ← l·e^{m−m'} + e^{s−m'}, acc ← acc·e^{m−m'} +
+/// e^{s−m'}v; o = acc / l, lse = m + log l. Rows without keys give zeros and −∞.
 inline part online_softmax(const matrix& s, const allowed& a, const matrix& v) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   part out{matrix::Zero(s.rows(), v.cols()), vector::Constant(s.rows(), -infinity)};

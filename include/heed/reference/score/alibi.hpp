@@ -14,9 +14,9 @@ inline vector alibi_slopes(index heads) {
   while (2 * power <= heads) power *= 2;
   vector m(heads);
   for (index h = 0; h < heads; ++h) {
-    const double exponent = h < power
-                                ? static_cast<double>(h + 1) / static_cast<double>(power)
-                                : static_cast<double>(2 * (h - power) + 1) / static_cast<double>(2 * power);
+    const double exponent =
+        h < power ? static_cast<double>(h + 1) / static_cast<double>(power)
+                  : static_cast<double>(2 * (h - power) + 1) / static_cast<double>(2 * power);
     m(h) = std::exp2(-8 * exponent);
   }
   return m;

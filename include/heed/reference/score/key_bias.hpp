@@ -6,9 +6,7 @@
 namespace heed::reference::score {
 
 /// s_ij + b_j, b [Lk].
-inline matrix key_bias(const matrix& s, const vector& b) {
-  return s.rowwise() + b.transpose();
-}
+inline matrix key_bias(const matrix& s, const vector& b) { return s.rowwise() + b.transpose(); }
 
 /// b_j = log n_j: key j stands for n_j equal keys (Bolya et al., Token merging: proportional
 /// attention), Σ_j n_j e^{s_ij} v_j / Σ_j n_j e^{s_ij}.

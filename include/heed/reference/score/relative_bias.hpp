@@ -10,8 +10,7 @@
 namespace heed::reference::score {
 
 /// s_ij + table[f(j − i)], query row r at i = r + offset.
-template <class F>
-matrix relative_bias(matrix s, const vector& table, index offset, F bucket) {
+template <class F> matrix relative_bias(matrix s, const vector& table, index offset, F bucket) {
   for (index r = 0; r < s.rows(); ++r)
     for (index j = 0; j < s.cols(); ++j) s(r, j) += table(bucket(j - (r + offset)));
   return s;
@@ -19,7 +18,8 @@ matrix relative_bias(matrix s, const vector& table, index offset, F bucket) {
 
 enum class direction { causal, bidirectional };
 
-/// T5 (Raffel et al.): n = |j − i| (causal: max(i − j, 0)), nb = buckets (bidirectional: half of them,
+/// T5 (Raffel et al.): n = |j − i| (causal: max(i − j, 0)), nb = buckets (bidirectional: half of
+/// them,
 /// + nb when j > i), e = nb/2; n if n < e, else min(e + ⌊ln(n/e) / ln(128/e)·(nb − e)⌋, nb − 1).
 inline index t5_bucket(index delta, index buckets, direction d, index max_distance = 128) {
   const index nb = d == direction::bidirectional ? buckets / 2 : buckets;

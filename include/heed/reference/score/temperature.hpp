@@ -15,8 +15,8 @@ inline matrix temperature(const matrix& s, const vector& tau) {
   return tau.cwiseInverse().asDiagonal() * s;
 }
 
-/// Scalable softmax, s_ij·a·ln n_i with n_i the keys that row i may see (Nakanishi, Scalable-softmax
-/// is superior for attention).
+/// Scalable softmax, s_ij·a·ln n_i with n_i the keys that row i may see (Nakanishi,
+/// Scalable-softmax is superior for attention).
 inline matrix ssmax(const matrix& s, double a, const vector& n) {
   return (a * n.array().log()).matrix().asDiagonal() * s;
 }

@@ -9,7 +9,8 @@ namespace heed::reference::similarity {
 
 /// s_ij = wᵀact(u_i + t_j + b) + b₀; u [Lq×A], t [Lk×A], w and b [A] -> [Lq×Lk].
 template <class Activation>
-matrix additive(const matrix& u, const matrix& t, const vector& w, const vector& b, double b0, Activation act) {
+matrix additive(const matrix& u, const matrix& t, const vector& w, const vector& b, double b0,
+                Activation act) {
   matrix s(u.rows(), t.rows());
   for (index i = 0; i < s.rows(); ++i)
     for (index j = 0; j < s.cols(); ++j)
@@ -17,8 +18,10 @@ matrix additive(const matrix& u, const matrix& t, const vector& w, const vector&
   return s;
 }
 
-/// act = tanh (Bahdanau et al., Neural machine translation by jointly learning to align and translate).
-inline matrix additive(const matrix& u, const matrix& t, const vector& w, const vector& b, double b0) {
+/// act = tanh (Bahdanau et al., Neural machine translation by jointly learning to align and
+/// translate).
+inline matrix additive(const matrix& u, const matrix& t, const vector& w, const vector& b,
+                       double b0) {
   return additive(u, t, w, b, b0, [](double x) { return std::tanh(x); });
 }
 

@@ -8,7 +8,9 @@
 namespace heed::reference::similarity {
 
 /// s_ij = c·q_i·k_j; q [Lq×D], k [Lk×D] -> [Lq×Lk].
-inline matrix dot(const matrix& q, const matrix& k, double scale) { return scale * (q * k.transpose()); }
+inline matrix dot(const matrix& q, const matrix& k, double scale) {
+  return scale * (q * k.transpose());
+}
 
 /// c = 1/√D (Vaswani et al., Attention is all you need).
 inline matrix dot(const matrix& q, const matrix& k) {

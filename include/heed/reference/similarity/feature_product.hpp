@@ -9,8 +9,7 @@ namespace heed::reference::similarity {
 
 /// s_ij = φ(q_i)·φ(k_j) for an elementwise φ: double -> double (Katharopoulos et al., Transformers
 /// are RNNs, with φ = elu + 1).
-template <class Feature>
-matrix feature_product(const matrix& q, const matrix& k, Feature phi) {
+template <class Feature> matrix feature_product(const matrix& q, const matrix& k, Feature phi) {
   return q.unaryExpr(phi) * k.unaryExpr(phi).transpose();
 }
 
