@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: BSL-1.0
+# What tests, benches and examples share; nothing here reaches users of heed::heed.
+
+option(HEED_WARNINGS_AS_ERRORS "Treat warnings as errors in tests, benches and examples" OFF)
+set(HEED_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
+set(HEED_MODELS_DIR "$ENV{HEED_MODELS_DIR}" CACHE PATH "Folder of trained models for tests")
+set(native_flags)
+if(PROJECT_IS_TOP_LEVEL AND CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+  set(native_flags -march=native)
+endif()
+set(HEED_ARCH_FLAGS "${native_flags}" CACHE STRING "Target flags of tests, benches and examples")
+
+find_package(Threads REQUIRED)
+add_library(heed_developer INTERFACE)
+target_link_libraries(heed_developer INTERFACE heed::heed Threads::Threads)
+separate_arguments(arch_flags NATIVE_COMMAND "${HEED_ARCH_FLAGS}")
+target_compile_options(heed_developer INTERFACE ${arch_flags})
+if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
+  target_compile_options(heed_developer INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+    $<$<BOOL:${HEED_WARNINGS_AS_ERRORS}>:-Werror>)
+endif()
+if(HEED_SANITIZE)
+  set(sanitize -fsanitize=${HEED_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(heed_developer INTERFACE ${sanitize})
+  target_link_options(heed_developer INTERFACE ${sanitize})
+endif()
+
+# heed_target_name(OUT tests/mask/causal.cpp test) gives test.mask.causal
+function(heed_target_name out path prefix)
+  cmake_path(REMOVE_EXTENSION path LAST_ONLY)
+  string(REPLACE / . name "${path}")
+  set(${out} ${prefix}.${name} PARENT_SCOPE)
+endfunction()

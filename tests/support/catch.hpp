@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSL-1.0
+// Catch2 2.13 and 3.x under one include: global `Approx` and `Catch::Matchers::ContainsSubstring`.
+#pragma once
+
+#if __has_include(<catch2/catch_all.hpp>)
+#include <catch2/catch_all.hpp>
+using Catch::Approx;
+#else
+#include <catch2/catch.hpp>
+
+#include <string>
+
+namespace Catch::Matchers {
+inline auto ContainsSubstring(const std::string& text) { return Contains(text); }
+}  // namespace Catch::Matchers
+#endif
