@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSL-1.0
+// Holds ONNX Runtime sessions for bench/peers/ort.hpp. Arguments: the folder in which
+// onnxruntime-node is installed, and a folder to exchange tensors through. Commands, a line each:
+//   prepare NAME batch heads kv_heads queries keys dim full|causal|window WINDOW threads
+//   run NAME times      answers nanoseconds a run
+//   fetch NAME          writes the last output, as [batch, heads, queries, dim], to the file `out`
+//   release NAME
+import { createRequire } from 'node:module';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { join, resolve } from 'node:path';
+
+const [modules, folder] = process.argv.slice(2);
+const ort = createRequire(join(resolve(modules), 'index.js'))('onnxruntime-node');
+
+// The few pieces of protobuf that a model of one node needs.
+const varint = (n) => {
+  const bytes = [];
+  for (let rest = BigInt.asUintN(64, BigInt(n)); ; rest >>= 7n) {
+    if (rest < 128n) return Buffer.from([...bytes, Number(rest)]);
+    bytes.push(Number(rest & 127n) | 128);
+  }
+};
+const integer = (field, n) => Buffer.concat([varint(field << 3), varint(n)]);
+const bytes = (field, data) => Buffer.concat([varint((field << 3) | 2), varint(data.length), data]);
+const text = (field, s) => bytes(field, Buffer.from(s));
+const message = (field, ...parts) => bytes(field, Buffer.concat(parts));
+const float = (field, x) => {
+  const data = Buffer.alloc(4);
+  data.writeFloatLE(x);
+  return Buffer.concat([varint((field << 3) | 5), data]);
+};
+
+const FLOAT = 1, INT32 = 6;
+const attribute = ([name, value]) =>
+  value.float === undefined
+    ? message(5, text(1, name), integer(3, value), integer(20, 2))
+    : message(5, text(1, name), float(2, value.float), integer(20, 1));
+const valueInfo = (field, name, type, dims) =>
+  message(field, text(1, name),
+    message(2, message(1, integer(1, type), message(2, ...dims.map((d) => message(1, integer(1, d)))))));
+
+function model({ op, domain, inputs, outputs, attributes, slots }) {
+  const node = message(1, ...(slots ?? inputs.map((i) => i.name)).map((name) => text(1, name)),
+    ...outputs.map((o) => text(2, o.name)), text(4, op), ...Object.entries(attributes).map(attribute), text(7, domain));
+  const graph = message(7, node, text(2, 'attention'),
+    ...inputs.map((i) => valueInfo(11, i.name, i.type ?? FLOAT, i.dims)),
+    ...outputs.map((o) => valueInfo(12, o.name, FLOAT, o.dims)));
+  return Buffer.concat([integer(1, 10), graph, message(8, text(1, ''), integer(2, 23)),
+    message(8, text(1, 'com.microsoft'), integer(2, 1))]);
+}
+
+const floats = (name) => {
+  const data = readFileSync(join(folder, name));
+  return new Float32Array(data.buffer, data.byteOffset, data.length / 4);
+};
+
+// [batch, a, b, dim] to [batch, b, a, dim].
+function swap(from, batch, a, b, dim) {
+  const to = new Float32Array(from.length);
+  for (let n = 0; n < batch; ++n)
+    for (let i = 0; i < a; ++i)
+      for (let j = 0; j < b; ++j) {
+        const at = ((n * a + i) * b + j) * dim;
+        to.set(from.subarray(at, at + dim), ((n * b + j) * a + i) * dim);
+      }
+  return to;
+}
+
+function description(op, s) {
+  const scale = { float: 1 / Math.sqrt(s.dim) };
+  const merged = (heads, length) => [s.batch, length, heads * s.dim];
+  const split = (heads, length) => [s.batch, heads, length, s.dim];
+  const three = (dims) => [
+    { name: 'q', dims: dims(s.heads, s.queries) },
+    { name: 'k', dims: dims(s.kvHeads, s.keys) },
+    { name: 'v', dims: dims(s.kvHeads, s.keys) }];
+  if (op === 'ort_mha')
+    return { op: 'MultiHeadAttention', domain: 'com.microsoft', merged: true, inputs: three(merged),
+      outputs: [{ name: 'out', dims: merged(s.heads, s.queries) }], attributes: { num_heads: s.heads, scale } };
+  if (op === 'ort_attention')
+    return { op: 'Attention', domain: '', merged: false, inputs: three(split),
+      outputs: [{ name: 'out', dims: split(s.heads, s.queries) }],
+      attributes: { is_causal: s.mask === 'causal' ? 1 : 0, scale } };
+  if (op === 'ort_gqa')
+    return { op: 'GroupQueryAttention', domain: 'com.microsoft', merged: true,
+      inputs: [...three(merged),
+        { name: 'lengths', type: INT32, dims: [s.batch], data: new Int32Array(s.batch).fill(s.keys - 1) },
+        { name: 'total', type: INT32, dims: [], data: Int32Array.of(s.keys) }],
+      slots: ['q', 'k', 'v', '', '', 'lengths', 'total'],
+      outputs: [{ name: 'out', dims: merged(s.heads, s.queries) },
+        { name: 'present_key', dims: split(s.kvHeads, s.keys) },
+        { name: 'present_value', dims: split(s.kvHeads, s.keys) }],
+      attributes: { num_heads: s.heads, kv_num_heads: s.kvHeads, scale,
+        ...(s.mask === 'window' ? { local_window_size: s.window } : {}) } };
+  throw new Error(`unknown operator ${op}`);
+}
+
+const size = (dims) => dims.reduce((a, b) => a * b, 1);
+const sessions = new Map();
+
+const commands = {
+  async prepare(op, ...words) {
+    const [batch, heads, kvHeads, queries, keys, dim] = words.slice(0, 6).map(Number);
+    const s = { batch, heads, kvHeads, queries, keys, dim, mask: words[6], window: Number(words[7]) };
+    const d = description(op, s);
+    const session = await ort.InferenceSession.create(model(d), {
+      executionProviders: ['cpu'], intraOpNumThreads: Number(words[8]), interOpNumThreads: 1, logSeverityLevel: 3 });
+    const data = { q: floats('q'), k: floats('k'), v: floats('v') };
+    if (d.merged) {
+      data.q = swap(data.q, batch, heads, queries, dim);
+      data.k = swap(data.k, batch, kvHeads, keys, dim);
+      data.v = swap(data.v, batch, kvHeads, keys, dim);
+    }
+    const feeds = {}, fetches = {};
+    for (const i of d.inputs)
+      feeds[i.name] = new ort.Tensor(i.type === INT32 ? 'int32' : 'float32', i.data ?? data[i.name], i.dims);
+    for (const o of d.outputs) fetches[o.name] = new ort.Tensor('float32', new Float32Array(size(o.dims)), o.dims);
+    sessions.set(op, { session, feeds, fetches, s, merged: d.merged });
+  },
+  async run(op, times) {
+    const { session, feeds, fetches } = sessions.get(op);
+    const start = process.hrtime.bigint();
+    for (let i = 0; i < Number(times); ++i) await session.run(feeds, fetches);
+    return Number(process.hrtime.bigint() - start) / Number(times);
+  },
+  async fetch(op) {
+    const { fetches, merged, s } = sessions.get(op);
+    const data = fetches.out.data;
+    const out = merged ? swap(data, s.batch, s.queries, s.heads, s.dim) : data;
+    writeFileSync(join(folder, 'out'), Buffer.from(out.buffer, out.byteOffset, out.byteLength));
+  },
+  async release(op) {
+    await sessions.get(op)?.session.release();
+    sessions.delete(op);
+  },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const [command, ...words] = line.trim().split(/\s+/);
+  try {
+    const answer = await commands[command](...words);
+    process.stdout.write(`${answer ?? 'ok'}\n`);
+  } catch (problem) {
+    process.stdout.write(`error ${String(problem.message ?? problem).split('\n')[0]}\n`);
+  }
+}
