@@ -19,6 +19,10 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
   target_compile_options(heed_developer INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
     $<$<BOOL:${HEED_WARNINGS_AS_ERRORS}>:-Werror>)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  # False alarms inside its own AVX-512 intrinsics (GCC bug 105593).
+  target_compile_options(heed_developer INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized)
+endif()
 if(HEED_SANITIZE)
   set(sanitize -fsanitize=${HEED_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_compile_options(heed_developer INTERFACE ${sanitize})
