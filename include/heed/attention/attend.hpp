@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSL-1.0
+// heed::attend: the front. Checks shapes, erases types, hands the call to the tile loop.
+#pragma once
+
+#include <cmath>
+#include <heed/attention/spec.hpp>
+#include <heed/attention/stream.hpp>
+#include <heed/core/check.hpp>
+
+namespace heed {
+
+// Where a call takes its scratch from; nothing means: allocate for this call.
+struct workspace_ref {
+  workspace* scratch = nullptr;
+  workspace_ref() = default;
+  workspace_ref(workspace& w) : scratch(&w) {}  // NOLINT: a workspace is one
+};
+
+namespace detail {
+
+inline void check_shapes(const problem& p) {
+  const auto broken = [&](const char* rule) {
+    const result& out = p.to.out;
+    operand o = out, lse = p.to.lse;
+    if (lse.present())
+      check::fail("heed::attend", rule, {{"q", p.q}, {"k", p.k}, {"v", p.v}, {"out", o}, {"lse", lse}});
+    check::fail("heed::attend", rule, {{"q", p.q}, {"k", p.k}, {"v", p.v}, {"out", o}});
+  };
+  const extents &q = p.q.extent, &k = p.k.extent, &v = p.v.extent, &o = p.to.out.extent;
+  for (int i = 0; i < 4; ++i)
+    if (q[i] < 0 || k[i] < 0 || v[i] < 0 || o[i] < 0) broken("extents must not be negative");
+  if (q[0] != k[0] || q[0] != v[0] || q[0] != o[0]) broken("q, k, v and out must have the same batch");
+  if (k[1] != v[1]) broken("k and v must have the same heads");
+  if (q[1] != o[1]) broken("q and out must have the same heads");
+  if (q[1] > 0 && (k[1] == 0 || q[1] % k[1] != 0)) broken("query heads must be a multiple of key heads");
+  if (k[2] != v[2]) broken("k and v must have the same length");
+  if (q[2] != o[2]) broken("q and out must have the same length");
+  if (q[3] != k[3]) broken("q and k must have the same channels");
+  if (q[3] == 0) broken("q and k must have at least one channel");
+  if (v[3] != o[3]) broken("v and out must have the same channels");
+  if (p.to.lse.present()) {
+    const extents& l = p.to.lse.extent;
+    if (l[0] != q[0] || l[1] != q[1] || l[2] != q[2] || l[3] != 1) broken("lse must be [B,H,Lq]");
+  }
+  const bool work = q[0] * q[1] * q[2] > 0;
+  if (work && v[3] > 0 && !p.to.out.present()) broken("out must not be null");
+  if (work && (!p.q.present() || (k[2] > 0 && (!p.k.present() || (v[3] > 0 && !p.v.present())))))
+    broken("q, k and v must not be null");
+}
+
+template <class Spec>
+void check_policies(const Spec& spec, const problem_shape& shape) {
+  check_policy(spec.mask, shape);
+  check_policy(spec.similarity, shape);
+  check_policy(spec.score, shape);
+  check_policy(spec.normalizer, shape);
+  check_policy(spec.query, shape);
+  check_policy(spec.key, shape);
+  check_policy(spec.value, shape);
+  check_policy(spec.output, shape);
+  check_policy(spec.extra, shape);
+  check_policy(spec.plan, shape);
+}
+
+template <class Spec>
+double resolved_scale(const Spec& spec, index depth) {
+  return std::isnan(spec.scale) ? spec.similarity.default_scale(depth) : spec.scale;
+}
+
+template <class Spec>
+problem checked(const Spec& spec, const operand& q, const operand& k, const operand& v, const outputs& to) {
+  problem p{.shape = {}, .q = q, .k = k, .v = v, .to = to};
+  check_shapes(p);
+  p.shape = {.batch = q.extent[0], .heads = q.extent[1], .kv_heads = k.extent[1], .queries = q.extent[2],
+             .keys = k.extent[2], .depth = q.extent[3], .value_depth = v.extent[3],
+             .offset = k.extent[2] - q.extent[2]};
+  if constexpr (!std::is_same_v<decltype(Spec::plan), none>) p.shape.offset = 0;
+  check_policies(spec, p.shape);
+  if constexpr (!has_lse<decltype(Spec::normalizer)>)
+    if (to.lse.present())
+      check::fail("heed::attend", "this normaliser has no log-sum-exp", {{"lse", operand(to.lse)}});
+  p.scale = resolved_scale(spec, p.shape.depth);
+  return p;
+}
+
+}  // namespace detail
+
+// o_i = Σ_j p_ij v_j of the given kind of attention.
+//   q [B,H,Lq,D], k [B,Hkv,Lk,D], v [B,Hkv,Lk,Dv], out [B,H,Lq,Dv], lse [B,H,Lq]; H a multiple of
+//   Hkv; query row r sits at position r + Lk - Lq.
+// Computes in float, or in double if q, k and v are double. A query that may see no key gives zeros
+// and lse = -inf; what a mask hides never leaks, NaN included. Same bits for any executor.
+// Throws std::invalid_argument, before anything is written, if a shape or a policy does not fit.
+// O(Lq · Lk · (D + Dv)) for what the mask leaves; memory linear in the lengths.
+template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
+void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const outputs& to, executor_ref executor = {},
+            workspace_ref scratch = {}) {
+  const detail::problem p = detail::checked(spec, view<const Q>(q), view<const K>(k), view<const V>(v), to);
+  const detail::stream<compute_type<Q, K, V>, Arch, Spec> driver(spec, p);
+  if (scratch.scratch) return driver.run(executor, *scratch.scratch);
+  workspace own;
+  driver.run(executor, own);
+}
+template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
+void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const result& out, executor_ref executor = {},
+            workspace_ref scratch = {}) {
+  attend<Arch>(spec, q, k, v, outputs{.out = out}, executor, scratch);
+}
+
+}  // namespace heed

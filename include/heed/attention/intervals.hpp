@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSL-1.0
+// Key intervals of a panel of queries, and what follows from them: which keys to visit, which of
+// those every lane sees, and lane compares for the rest.
+#pragma once
+
+#include <algorithm>
+#include <heed/mask/concept.hpp>
+#include <heed/normalizer/concept.hpp>
+
+namespace heed::detail {
+
+// Sorted disjoint spans. Beyond the capacity the last two are joined: the list stays a superset.
+class span_list {
+ public:
+  static constexpr index capacity = 32;
+
+  const span* begin() const { return spans_; }
+  const span* end() const { return spans_ + count_; }
+
+  void add(span s) {
+    if (s.empty()) return;
+    index first = 0;
+    while (first < count_ && spans_[first].end < s.begin) ++first;
+    index last = first;
+    for (; last < count_ && spans_[last].begin <= s.end; ++last) {
+      s.begin = std::min(s.begin, spans_[last].begin);
+      s.end = std::max(s.end, spans_[last].end);
+    }
+    if (first == last && count_ == capacity) {
+      const index at = std::min(first, count_ - 1);
+      spans_[at] = {std::min(spans_[at].begin, s.begin), std::max(spans_[at].end, s.end)};
+      return;
+    }
+    if (first == last)
+      std::copy_backward(spans_ + first, spans_ + count_, spans_ + count_ + 1);
+    else
+      std::copy(spans_ + last, spans_ + count_, spans_ + first + 1);
+    count_ += 1 - (last - first);
+    spans_[first] = s;
+  }
+
+ private:
+  span spans_[capacity];
+  index count_ = 0;
+};
+
+// The intervals of every lane of one panel: `count` of them at most, lane by lane in lo[r][lane],
+// hi[r][lane]; lanes with fewer have empty ones. More than `most` are joined to a superset, which
+// makes the panel inexact: its mask is then asked element by element.
+struct lane_intervals {
+  static constexpr index most = 4;
+
+  index* lo = nullptr;
+  index* hi = nullptr;
+  index pitch = 0, count = 0;
+  bool exact = true;
+  span hull[most];  // union of interval r over the lanes
+  span core[most];  // intersection of interval r over the lanes
+
+  static constexpr index scratch(index pitch) { return 2 * most * pitch; }
+
+  template <class Mask>
+  void collect(const Mask& mask, position at, index rows, index lanes, index keys) {
+    count = 0;
+    exact = exact_mask<Mask>();
+    for (index r = 0; r < most; ++r) {
+      hull[r] = {keys, 0};
+      core[r] = {0, keys};
+      std::fill_n(lo + r * pitch, lanes, index{0});
+      std::fill_n(hi + r * pitch, lanes, index{0});
+    }
+    for (index lane = 0; lane < rows; ++lane) {
+      index r = 0;
+      intervals(mask, at, keys, [&](span s) {
+        if (r == most) {
+          exact = false;
+          hi[(most - 1) * pitch + lane] = s.end;
+          return;
+        }
+        lo[r * pitch + lane] = s.begin;
+        hi[r * pitch + lane] = s.end;
+        ++r;
+      });
+      count = std::max(count, r);
+      ++at.q, ++at.row;
+    }
+    for (index r = 0; r < count; ++r)
+      for (index lane = 0; lane < rows; ++lane) {
+        const span s{lo[r * pitch + lane], hi[r * pitch + lane]};
+        if (!s.empty()) hull[r] = {std::min(hull[r].begin, s.begin), std::max(hull[r].end, s.end)};
+        core[r] = {std::max(core[r].begin, s.begin), std::min(core[r].end, s.end)};
+      }
+  }
+
+  // Keys of [first, last) that some lane may see, as one span.
+  span clip(index first, index last) const {
+    span s{last, first};
+    for (index r = 0; r < count; ++r) {
+      const span part{std::max(first, hull[r].begin), std::min(last, hull[r].end)};
+      if (!part.empty()) s = {std::min(s.begin, part.begin), std::max(s.end, part.end)};
+    }
+    return s;
+  }
+  // Keys of `s` that every lane sees: the longest such span.
+  span common(span s) const {
+    span best{s.begin, s.begin};
+    for (index r = 0; r < count; ++r) {
+      const span part{std::max(s.begin, core[r].begin), std::min(s.end, core[r].end)};
+      if (part.size() > best.size()) best = part;
+    }
+    return best;
+  }
+};
+
+// S[j][lane] = masked where no interval of the lane holds key `first + j`, for j in `keys`.
+template <class Arch, class T>
+HEED_NOINLINE void mask_lanes(const lane_intervals& in, index vectors, index first, span keys, T* s) {
+  using B = simd::batch<T, Arch>;
+  constexpr index W = simd::width<T, Arch>;
+  T lo[lane_intervals::most][W], hi[lane_intervals::most][W];
+  for (index v = 0; v < vectors; ++v) {
+    for (index r = 0; r < in.count; ++r)
+      for (index i = 0; i < W; ++i) {
+        // Relative to the tile, so that positions beyond 2^24 stay exact.
+        lo[r][i] = T(std::clamp(in.lo[r * in.pitch + v * W + i] - first, keys.begin, keys.end));
+        hi[r][i] = T(std::clamp(in.hi[r * in.pitch + v * W + i] - first, keys.begin, keys.end));
+      }
+    for (index j = keys.begin; j < keys.end; ++j) {
+      const B at(static_cast<T>(j));
+      auto seen = simd::both(simd::load<T, Arch>(lo[0]) <= at, at < simd::load<T, Arch>(hi[0]));
+      for (index r = 1; r < in.count; ++r)
+        seen = simd::either(seen, simd::both(simd::load<T, Arch>(lo[r]) <= at, at < simd::load<T, Arch>(hi[r])));
+      T* x = s + j * in.pitch + v * W;
+      simd::store(x, B(simd::select(seen, simd::load<T, Arch>(x), B(masked<T>))));
+    }
+  }
+}
+
+// The same by asking the mask for every element. `at` is the corner.
+template <class Arch, class Mask, class T>
+void mask_elements(const Mask& mask, const tile& at, index vectors, T* s) {
+  using B = simd::batch<T, Arch>;
+  constexpr index W = simd::width<T, Arch>;
+  using at_lanes = lanes<B, T>;
+  if constexpr (requires(at_lanes a) { mask.vector(a); }) {
+    const B steps = simd::iota<T, Arch>();
+    for (index v = 0; v < vectors; ++v)
+      for (index j = 0; j < at.keys; ++j) {
+        const at_lanes a{.b = at.b, .h = at.h, .q = B(B(T(at.q + v * W)) + steps), .k = T(at.k + j),
+                         .row = at.row + v * W, .slot = at.slot + j, .lane = v * W, .key = j};
+        T* x = s + j * at.pitch + v * W;
+        simd::store(x, B(simd::select(mask.vector(a), simd::load<T, Arch>(x), B(masked<T>))));
+      }
+  } else {
+    for (index j = 0; j < at.keys; ++j)
+      for (index lane = 0; lane < at.rows; ++lane)
+        if (!mask(position{at.b, at.h, at.q + lane, at.k + j, at.row + lane, at.slot + j}))
+          s[j * at.pitch + lane] = masked<T>;
+  }
+}
+
+}  // namespace heed::detail

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSL-1.0
+// One call, checked and with its types erased: what the front hands to a driver.
+#pragma once
+
+#include <heed/attention/outputs.hpp>
+#include <heed/core/policy.hpp>
+
+namespace heed::detail {
+
+struct problem {
+  problem_shape shape;
+  operand q, k, v;
+  outputs to;
+  double scale = 1;
+};
+
+// One sequence of queries against one sequence of keys: a batch item, or a piece of a packed batch.
+struct sequence {
+  index b = 0;                // as policies see it
+  index batch = 0;            // in the tensors
+  index row = 0, rows = 0;    // queries
+  index slot = 0, keys = 0;   // keys
+  index offset = 0;           // position of the first query
+};
+
+template <class Plan>
+struct sequences {
+  const problem& p;
+  const Plan& plan;
+
+  index count() const {
+    if constexpr (requires { plan.sequences(); })
+      return plan.sequences();
+    else
+      return p.shape.batch;
+  }
+  sequence operator[](index i) const {
+    if constexpr (requires { plan.sequences(); }) {
+      const span q = plan.query_rows(i), k = plan.key_rows(i);
+      return {i, 0, q.begin, q.size(), k.begin, k.size(), k.size() - q.size() + p.shape.offset};
+    } else {
+      return {i, i, 0, p.shape.queries, 0, p.shape.keys, p.shape.offset};
+    }
+  }
+};
+
+}  // namespace heed::detail

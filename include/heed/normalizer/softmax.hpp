@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSL-1.0
+// normalizer/softmax: p_ij = e^{s_ij - m_i} / Σ_j e^{s_ij - m_i}, lse_i = m_i + log Σ_j e^{s_ij - m_i}.
+//
+// Online over key tiles (numerics/online_softmax). The maximum is lazy: it moves only where a tile
+// exceeds it by more than 2^8, which is exact after normalising and saves the rescaling of outputs.
+// A row without keys gives zeros and lse = -inf.
+#pragma once
+
+#include <heed/normalizer/concept.hpp>
+#include <limits>
+
+namespace heed {
+
+struct softmax {
+  template <class T>
+  row_state<T> start(const row_position&) const {
+    return {nothing<T>, T(0)};
+  }
+
+  template <class Arch, class T>
+  bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
+              simd::batch<T, Arch>& factor) const {
+    using B = simd::batch<T, Arch>;
+    const B unit(T(simd::log2e));
+    const B top = largest<Arch>(s, pitch, keys) * unit;
+    const auto grown = top > state.max + B(T(8));
+    const bool moved = simd::any(grown);
+    if (moved) {
+      const B max = simd::select(grown, top, state.max);
+      factor = simd::exp2(B(state.max - max));
+      state.sum = state.sum * factor;
+      state.max = max;
+    }
+    state.sum = state.sum + exponentials<Arch>(s, pitch, keys, unit, B(B(T(0)) - state.max));
+    return moved;
+  }
+
+  template <class B>
+  B finish(const row_state<B>& state) const {
+    using simd::constant;
+    return simd::select(empty(state), constant<B>(0), B(constant<B>(1) / state.sum));
+  }
+  template <class B>
+  B lse(const row_state<B>& state) const {
+    using simd::constant;
+    const B value = simd::fma(state.max, constant<B>(simd::ln2), simd::log(state.sum));
+    return simd::select(empty(state), constant<B>(-std::numeric_limits<double>::infinity()), value);
+  }
+
+ private:
+  template <class B>
+  static auto empty(const row_state<B>& state) {
+    return state.max <= B(nothing<simd::value<B>>);
+  }
+
+  // Four chains hide the latency of max and of add.
+  template <class Arch, class T>
+  static simd::batch<T, Arch> largest(const T* s, index pitch, index keys) {
+    using B = simd::batch<T, Arch>;
+    B top[4] = {B(masked<T>), B(masked<T>), B(masked<T>), B(masked<T>)};
+    index j = 0;
+    for (; j + 4 <= keys; j += 4)
+      HEED_UNROLL for (int i = 0; i < 4; ++i) top[i] =
+          simd::max(top[i], simd::load<T, Arch>(s + (j + i) * pitch));
+    for (; j < keys; ++j) top[0] = simd::max(top[0], simd::load<T, Arch>(s + j * pitch));
+    return simd::max(B(simd::max(top[0], top[1])), B(simd::max(top[2], top[3])));
+  }
+  // s <- 2^(s · unit + shift) in place; returns the sum.
+  template <class Arch, class T>
+  static simd::batch<T, Arch> exponentials(T* s, index pitch, index keys, simd::batch<T, Arch> unit,
+                                           simd::batch<T, Arch> shift) {
+    using B = simd::batch<T, Arch>;
+    B sum[4] = {B(T(0)), B(T(0)), B(T(0)), B(T(0))};
+    index j = 0;
+    for (; j + 4 <= keys; j += 4)
+      HEED_UNROLL for (int i = 0; i < 4; ++i) {
+        T* x = s + (j + i) * pitch;
+        const B p = simd::exp2(B(simd::fma(simd::load<T, Arch>(x), unit, shift)));
+        simd::store(x, p);
+        sum[i] = sum[i] + p;
+      }
+    for (; j < keys; ++j) {
+      T* x = s + j * pitch;
+      const B p = simd::exp2(B(simd::fma(simd::load<T, Arch>(x), unit, shift)));
+      simd::store(x, p);
+      sum[0] = sum[0] + p;
+    }
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+  }
+};
+
+}  // namespace heed

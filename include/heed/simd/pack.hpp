@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSL-1.0
+// Packing: every layout and element type becomes the few that the micro-kernels read, with row
+// transforms applied on the way.
+#pragma once
+
+#include <algorithm>
+#include <heed/core/policy.hpp>
+#include <heed/simd/convert.hpp>
+#include <heed/simd/shape.hpp>
+#include <heed/simd/transpose.hpp>
+
+namespace heed::simd {
+
+template <class T>
+bool stored_as(const operand& x) {
+  return x.type == element_of<T>::value && x.stride[3] == 1;
+}
+
+// Applies a row transform or a chain of them.
+template <class Arch, class F, class T>
+void transform_row(const F& f, T* row, index depth, const row_position& at) {
+  if constexpr (is_chain<F>) {
+    transform_row<Arch>(f.first, row, depth, at);
+    transform_row<Arch>(f.second, row, depth, at);
+  } else if constexpr (requires { f.template row<Arch>(row, depth, at); }) {
+    f.template row<Arch>(row, depth, at);
+  } else if constexpr (!std::is_same_v<F, none>) {
+    f(row, depth, at);
+  }
+}
+
+// Values of one key tile, [channels / 4][tile][4] with absent channels zero: `block` is 4 · tile.
+template <class T>
+void pack_values(const T* rows, index stride, index keys, index channels, index block, T* out) {
+  for (index d = 0; d < channels; d += 4, out += block) {
+    const index some = std::min<index>(4, channels - d);
+    if (some == 4) {
+      for (index j = 0; j < keys; ++j) std::copy_n(rows + j * stride + d, 4, out + 4 * j);
+    } else {
+      for (index j = 0; j < keys; ++j)
+        for (index i = 0; i < 4; ++i) out[4 * j + i] = i < some ? rows[j * stride + d + i] : T(0);
+    }
+  }
+}
+
+template <class T>
+bool all_finite(const T* rows, index stride, index count, index channels) {
+  T sum[8] = {};
+  for (index j = 0; j < count; ++j) {
+    const T* row = rows + j * stride;
+    index d = 0;
+    for (; d + 8 <= channels; d += 8)
+      for (index i = 0; i < 8; ++i) sum[i] += row[d + i] * T(0);
+    for (; d < channels; ++d) sum[0] += row[d] * T(0);
+  }
+  T total = 0;
+  for (T x : sum) total += x;
+  return total == T(0);
+}
+
+}  // namespace heed::simd

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSL-1.0
+// Every tuning number of the library, each with what chose it.
+#pragma once
+
+#include <heed/simd/simd.hpp>
+
+namespace heed::simd {
+
+template <class T, class Arch>
+struct shape {
+  static constexpr index lanes = width<T, Arch>;
+  // 4 × 3 vectors: 12 accumulators hide the FMA latency and leave room for 3 loads and a broadcast
+  // in 16 registers; 8 × 3 and 6 × 4 on 32 registers gained under 2 %.
+  static constexpr index vectors = 3;
+  static constexpr index rows = 4;
+  static constexpr index panel = lanes * vectors;
+  // Scores of one panel against one key tile stay in L1: 24 KB.
+  static constexpr index key_tile = lanes == 1 ? 64 : 24 * 1024 / (panel * index(sizeof(T)));
+  // Panels that share a key tile while it is in L2.
+  static constexpr index panels = 4;
+  // Rows this far apart (bytes) hit the same cache sets: such operands are packed.
+  static constexpr index packed_stride = 512;
+  // Below this many queries a head, packing values costs more than it saves.
+  static constexpr index packed_queries = 48;
+};
+
+}  // namespace heed::simd

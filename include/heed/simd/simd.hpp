@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: BSL-1.0
+// The only file that knows xsimd: batches, the 1-lane `scalar` arch, and the few operations that
+// the kernels need, spelled the same for batches and for plain numbers (8.1 and later).
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <heed/core/position.hpp>
+#include <type_traits>
+#include <xsimd/xsimd.hpp>
+
+// Loops of constant trip count are unrolled whole, the others by four: users compile with -O2.
+#if defined(__clang__)
+#define HEED_UNROLL _Pragma("clang loop unroll(full)")
+#define HEED_UNROLL_4 _Pragma("clang loop unroll_count(4)")
+#elif defined(__GNUC__)
+#define HEED_UNROLL _Pragma("GCC unroll 16")
+#define HEED_UNROLL_4 _Pragma("GCC unroll 4")
+#else
+#define HEED_UNROLL
+#define HEED_UNROLL_4
+#endif
+#if defined(__GNUC__)
+#define HEED_NOINLINE __attribute__((noinline))
+#define HEED_INLINE inline __attribute__((always_inline))
+#else
+#define HEED_NOINLINE
+#define HEED_INLINE inline
+#endif
+
+namespace heed::simd {
+
+// One lane, plain loops: separates engine bugs from SIMD bugs and runs where xsimd has no backend.
+struct scalar {};
+using best = xsimd::default_arch;
+
+template <class T, class Arch>
+struct traits {
+  using batch = xsimd::batch<T, Arch>;
+  using mask = typename batch::batch_bool_type;
+  static constexpr index lanes = static_cast<index>(batch::size);
+};
+template <class T>
+struct traits<T, scalar> {
+  using batch = T;
+  using mask = bool;
+  static constexpr index lanes = 1;
+};
+
+template <class T, class Arch>
+using batch = typename traits<T, Arch>::batch;
+template <class T, class Arch>
+using mask = typename traits<T, Arch>::mask;
+template <class T, class Arch>
+inline constexpr index width = traits<T, Arch>::lanes;
+
+template <class T>
+concept number = std::is_floating_point_v<T>;
+
+template <class B>
+struct value_of {
+  using type = typename B::value_type;
+};
+template <number T>
+struct value_of<T> {
+  using type = T;
+};
+template <class B>
+using value = typename value_of<B>::type;
+// A constant in every lane.
+template <class B>
+B constant(double x) {
+  return B(static_cast<value<B>>(x));
+}
+
+template <class T, class Arch>
+batch<T, Arch> load(const T* p) {
+  if constexpr (std::is_same_v<Arch, scalar>)
+    return *p;
+  else
+    return xsimd::batch<T, Arch>::load_unaligned(p);
+}
+template <number T>
+void store(T* p, T x) {
+  *p = x;
+}
+template <class T, class A>
+void store(T* p, const xsimd::batch<T, A>& x) {
+  x.store_unaligned(p);
+}
+// 0, 1, 2, …
+template <class T, class Arch>
+batch<T, Arch> iota() {
+  T values[static_cast<std::size_t>(width<T, Arch>)];
+  for (index i = 0; i < width<T, Arch>; ++i) values[i] = static_cast<T>(i);
+  return load<T, Arch>(values);
+}
+
+template <number T>
+T fma(T a, T b, T c) {
+  return a * b + c;
+}
+template <class T, class A>
+xsimd::batch<T, A> fma(const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b,
+                       const xsimd::batch<T, A>& c) {
+  return xsimd::fma(a, b, c);
+}
+// A NaN in the second argument survives, as in x86's max.
+template <number T>
+T max(T a, T b) {
+  return a > b ? a : b;
+}
+template <class T, class A>
+xsimd::batch<T, A> max(const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b) {
+  return xsimd::max(a, b);
+}
+template <number T>
+T min(T a, T b) {
+  return a < b ? a : b;
+}
+template <class T, class A>
+xsimd::batch<T, A> min(const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b) {
+  return xsimd::min(a, b);
+}
+template <number T>
+T select(bool c, T a, T b) {
+  return c ? a : b;
+}
+template <class T, class A>
+xsimd::batch<T, A> select(const xsimd::batch_bool<T, A>& c, const xsimd::batch<T, A>& a,
+                          const xsimd::batch<T, A>& b) {
+  return xsimd::select(c, a, b);
+}
+inline bool any(bool c) { return c; }
+template <class T, class A>
+bool any(const xsimd::batch_bool<T, A>& c) {
+  return xsimd::any(c);
+}
+inline bool both(bool a, bool b) { return a && b; }
+template <class T, class A>
+xsimd::batch_bool<T, A> both(const xsimd::batch_bool<T, A>& a, const xsimd::batch_bool<T, A>& b) {
+  return a & b;
+}
+inline bool either(bool a, bool b) { return a || b; }
+template <class T, class A>
+xsimd::batch_bool<T, A> either(const xsimd::batch_bool<T, A>& a, const xsimd::batch_bool<T, A>& b) {
+  return a | b;
+}
+
+#define HEED_UNARY(name)                                        \
+  template <number T>                                           \
+  T name(T x) {                                                 \
+    return std::name(x);                                        \
+  }                                                             \
+  template <class T, class A>                                   \
+  xsimd::batch<T, A> name(const xsimd::batch<T, A>& x) {        \
+    return xsimd::name(x);                                      \
+  }
+HEED_UNARY(sqrt)
+HEED_UNARY(log)
+HEED_UNARY(erf)
+HEED_UNARY(nearbyint)
+#undef HEED_UNARY
+
+template <number T>
+T abs(T x) {
+  return std::abs(x);
+}
+template <class T, class A>
+xsimd::batch<T, A> abs(const xsimd::batch<T, A>& x) {
+  return xsimd::abs(x);
+}
+
+// 2^n for the integer nearest to x, and the rest x - n; x within the exponent range.
+struct power_of_two {
+  template <class A>
+  static xsimd::batch<float, A> split(const xsimd::batch<float, A>& x, xsimd::batch<float, A>& rest) {
+    using ints = xsimd::batch<std::int32_t, A>;
+    const ints n = xsimd::nearbyint_as_int(x);
+    rest = x - xsimd::to_float(n);
+    return xsimd::bitwise_cast<xsimd::batch<float, A>>((n + ints(127)) << 23);
+  }
+};
+
+// Keeps a loaded vector in its register: g++ otherwise folds the load into every multiply that
+// uses it. No operation on other compilers.
+template <class B>
+inline void keep([[maybe_unused]] B& b) {
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
+  if constexpr (std::is_class_v<B>) asm("" : "+v"(b.data));
+#endif
+}
+
+// Hints only.
+inline void prefetch([[maybe_unused]] const void* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p);
+#endif
+}
+
+}  // namespace heed::simd
