@@ -33,6 +33,14 @@ struct frequencies {
   double magnitude = 1;
 };
 
+/// θ_c = base^{−2c/R}, c = 0 … R/2 − 1 (Su et al., RoFormer).
+inline frequencies unscaled(index r, double base) {
+  frequencies out{vector(r / 2)};
+  for (index c = 0; c < r / 2; ++c)
+    out.theta(c) = std::pow(base, -2 * static_cast<double>(c) / static_cast<double>(r));
+  return out;
+}
+
 /// Rotary position embedding (Su et al., RoFormer): pair c of row l turns by positions[l]·θ_c.
 /// The opposite positions give the inverse of a rotation of magnitude 1.
 inline matrix rope(const matrix& x, const vector& positions, const frequencies& f, pairing pairs) {

@@ -9,13 +9,6 @@
 
 namespace heed::reference::position {
 
-/// θ_c = base^{−2c/R}, c = 0 … R/2 − 1 (Su et al., RoFormer).
-inline frequencies unscaled(index r, double base) {
-  return {vector::LinSpaced(r / 2, 0, static_cast<double>(r / 2 - 1)).unaryExpr([=](double c) {
-    return std::pow(base, -2 * c / static_cast<double>(r));
-  })};
-}
-
 /// θ_c / f: position interpolation (Chen et al.).
 inline frequencies linear(index r, double base, double f) { return {unscaled(r, base).theta / f}; }
 
@@ -33,10 +26,8 @@ inline frequencies dynamic_ntk(index r, double base, double f, double l, double 
 /// hi = ⌈d(β_slow)⌉, d(β) = R·ln(L₀/2πβ)/(2 ln base), magnitude 0.1 ln f + 1.
 inline frequencies yarn(index r, double base, double f, double l0, double beta_fast = 32,
                         double beta_slow = 1) {
-  const auto d = [=](double beta) {
-    return static_cast<double>(r) * std::log(l0 / (2 * std::numbers::pi * beta)) /
-           (2 * std::log(base));
-  };
+  const double pi2 = 2 * std::numbers::pi, pairs = static_cast<double>(r) / 2;
+  const auto d = [=](double beta) { return pairs * std::log(l0 / (pi2 * beta)) / std::log(base); };
   const double lo = std::floor(d(beta_fast)), hi = std::max(std::ceil(d(beta_slow)), lo + 1e-3);
   frequencies out = unscaled(r, base);
   for (index c = 0; c < r / 2; ++c) {
