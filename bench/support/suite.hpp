@@ -29,6 +29,8 @@
 #include <utility>
 #include <vector>
 
+#include <unistd.h>
+
 namespace bench {
 
 struct options {
@@ -64,6 +66,8 @@ struct options {
 // The reported names are the cases' own, without the suffixes for the way of timing.
 template <class Reporter> class plain_names final : public Reporter {
  public:
+  using Reporter::Reporter;
+
   void ReportRuns(const std::vector<benchmark::BenchmarkReporter::Run>& runs) override {
     auto renamed = runs;
     for (auto& run : renamed) {
@@ -147,7 +151,8 @@ class suite {
     }
     benchmark::AddCustomContext("instructions", xsimd::default_arch::name());
     benchmark::AddCustomContext("compiler", __VERSION__);
-    plain_names<benchmark::ConsoleReporter> screen;
+    plain_names<benchmark::ConsoleReporter> screen(
+        ::isatty(STDOUT_FILENO) ? benchmark::ConsoleReporter::OO_Color : benchmark::ConsoleReporter::OO_None);
     plain_names<benchmark::JSONReporter> file;
     benchmark::RunSpecifiedBenchmarks(&screen, to_file ? &file : nullptr);
     return 0;

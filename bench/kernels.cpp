@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSL-1.0
+// The pieces of the tile loop by themselves, operands in L1: the two micro-kernels, exp2, the
+// transposes and the packing.
+#include "support/suite.hpp"
+
+#include <heed/simd/exp2.hpp>
+#include <heed/simd/pack.hpp>
+#include <heed/simd/tile.hpp>
+#include <heed/simd/transpose.hpp>
+
+namespace {
+
+namespace simd = heed::simd;
+using arch = simd::best;
+using sizes = simd::shape<float, arch>;
+using bench::buffer;
+using bench::index;
+using bench::timed;
+using bench::trial;
+
+buffer<float> zeros(index count) { return buffer<float>(static_cast<std::size_t>(count), 0.0f); }
+
+void expect_near(const char* what, double got, double want, double tolerance) {
+  if (!(std::abs(got - want) <= tolerance)) {
+    bench::fail(std::string(what) + " gives " + std::to_string(got) + " instead of " +
+                std::to_string(want));
+  }
+}
+
+constexpr bench::budget quiet{.least_rounds = 200, .most_rounds = 2000, .shortest_sample = 1e-4};
+
+// S = K Qᵀ for one panel of queries, `keys` rows of `depth` channels.
+void scores(trial& t, index keys, index depth) {
+  const auto key = bench::normal_numbers(keys * depth, 1),
+             q = bench::normal_numbers(depth * sizes::panel, 2);
+  auto s = zeros(keys * sizes::panel);
+  const auto run = [&] {
+    simd::scores<float, arch>(sizes::vectors, key.data(), depth, keys, q.data(), sizes::panel,
+                              depth, s.data());
+  };
+  run();
+  for (index j = 0; j < keys; ++j) {
+    for (index lane = 0; lane < sizes::panel; ++lane) {
+      double want = 0;
+      for (index c = 0; c < depth; ++c)
+        want += double{key[std::size_t(j * depth + c)]} * q[std::size_t(c * sizes::panel + lane)];
+      expect_near("scores", s[std::size_t(j * sizes::panel + lane)], want,
+                  1e-4 * static_cast<double>(depth));
+    }
+  }
+  t.measure({timed("scores", run)}, 2.0 * static_cast<double>(keys * depth * sizes::panel), quiet);
+}
+
+// O += Vᵀ P for one panel of queries.
+void accumulate(trial& t, index keys, index channels) {
+  const auto p = bench::normal_numbers(keys * sizes::panel, 1),
+             v = bench::normal_numbers(keys * channels, 2);
+  auto packed = zeros(keys * (channels + 3)), o = zeros(channels * sizes::panel);
+  simd::pack_values(v.data(), channels, keys, channels, 4 * keys, packed.data());
+  const auto run = [&] {
+    simd::accumulate<float, arch>(sizes::vectors, p.data(), sizes::panel, keys, packed.data(), 4,
+                                  4 * keys, channels, o.data());
+  };
+  run();
+  for (index d = 0; d < channels; ++d) {
+    for (index lane = 0; lane < sizes::panel; ++lane) {
+      double want = 0;
+      for (index j = 0; j < keys; ++j)
+        want += double{v[std::size_t(j * channels + d)]} * p[std::size_t(j * sizes::panel + lane)];
+      expect_near("accumulate", o[std::size_t(d * sizes::panel + lane)], want,
+                  1e-4 * static_cast<double>(keys));
+    }
+  }
+  t.measure({timed("accumulate", run)}, 2.0 * static_cast<double>(keys * channels * sizes::panel),
+            quiet);
+}
+
+void exp2(trial& t, index count) {
+  constexpr index lanes = simd::width<float, arch>;
+  auto x = bench::normal_numbers(count, 1), y = zeros(count);
+  for (float& one : x) one = -8 * std::abs(one);
+  const auto run = [&] {
+    for (index i = 0; i + lanes <= count; i += lanes) {
+      simd::store(y.data() + i, simd::exp2(simd::load<float, arch>(x.data() + i)));
+    }
+  };
+  run();
+  for (index i = 0; i + lanes <= count; ++i) {
+    expect_near("exp2", y[std::size_t(i)], std::exp2(double{x[std::size_t(i)]}), 1e-6);
+  }
+  const auto library = [&] {
+    for (index i = 0; i + lanes <= count; i += lanes) {
+      simd::store(y.data() + i, xsimd::exp2(simd::load<float, arch>(x.data() + i)));
+    }
+  };
+  t.measure_bytes({timed("exp2", run), timed("xsimd", library)}, 8.0 * static_cast<double>(count));
+}
+
+void transpose(trial& t, index rows, index columns) {
+  const auto in = bench::normal_numbers(rows * columns, 1);
+  auto out = zeros(rows * columns);
+  const auto run = [&] {
+    simd::transpose<float, arch>(in.data(), columns, rows, columns, 2.0f, out.data(), rows);
+  };
+  run();
+  for (index r = 0; r < rows; ++r) {
+    for (index c = 0; c < columns; ++c) {
+      expect_near("transpose", out[std::size_t(c * rows + r)],
+                  2.0 * in[std::size_t(r * columns + c)], 1e-6);
+    }
+  }
+  t.measure_bytes({timed("transpose", run)}, 8.0 * static_cast<double>(rows * columns));
+}
+
+void pack(trial& t, index keys, index channels) {
+  const auto v = bench::normal_numbers(keys * channels, 1);
+  auto out = zeros(keys * channels);
+  const auto run = [&] {
+    simd::pack_values(v.data(), channels, keys, channels, 4 * keys, out.data());
+  };
+  run();
+  expect_near("pack", out[std::size_t(4 * keys)], v[4], 0);
+  t.measure_bytes({timed("pack", run)}, 8.0 * static_cast<double>(keys * channels));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bench::suite all(argc, argv);
+  const bench::shape one_thread{};
+  const std::string tile = std::to_string(sizes::rows) + "x" + std::to_string(sizes::panel);
+  const bench::index keys = sizes::key_tile;
+  for (const bench::index depth : {64, 128}) {
+    const std::string size = tile + "/d" + std::to_string(depth);
+    all.add("kernels/scores/" + size, one_thread, [=](trial& t) { scores(t, keys, depth); });
+    all.add("kernels/accumulate/" + size, one_thread,
+            [=](trial& t) { accumulate(t, keys, depth); });
+    all.add("kernels/transpose/" + std::to_string(sizes::panel) + "xd" + std::to_string(depth),
+            one_thread, [=](trial& t) { transpose(t, sizes::panel, depth); });
+    all.add("kernels/pack_values/d" + std::to_string(depth), one_thread,
+            [=](trial& t) { pack(t, keys, depth); });
+  }
+  all.add("kernels/exp2/n4096", one_thread, [](trial& t) { exp2(t, 4096); });
+  return all.run();
+}
