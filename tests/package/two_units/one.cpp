@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "everything.hpp"
+#include "unit.hpp"
 
-int version_of_two();
+std::vector<float> attend_in_two();
 
-int main() { return HEED_VERSION == version_of_two() ? 0 : 1; }
+int main() { return attend_here() == attend_in_two() ? 0 : 1; }

@@ -1,4 +1,4 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "everything.hpp"
+#include "unit.hpp"
 
-int version_of_two() { return HEED_VERSION; }
+std::vector<float> attend_in_two() { return attend_here(); }
