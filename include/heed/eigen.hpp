@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSL-1.0
+// The door for Eigen users: Eigen::half and Eigen::bfloat16 as elements, and attend on Eigen
+// objects.
+//
+//   auto out = heed::attend(spec, q, k, v);
+//   heed::attend(spec, q, k, v, out, heed::on(device));     // Eigen::ThreadPoolDevice
+//
+// A tensor of rank 4 is [B,H,L,D] if row-major, (D,L,H,B) if column-major; a matrix is one head,
+// L × D, in either storage order; views say themselves: as<"BLHD">(x). Maps, refs and blocks are
+// taken in place with their strides. A fresh result has the element type and storage order of q and
+// the rank of q; beside a view it is a row-major tensor [B,H,L,D].
+// For Eigen::ThreadPoolDevice define EIGEN_USE_THREADS before Eigen's Tensor is included.
+#pragma once
+
+#include <algorithm>
+#include <heed/attention/attend.hpp>
+#include <heed/core/axes.hpp>
+#include <unsupported/Eigen/CXX11/Tensor>
+
+namespace heed {
+
+template <> struct element_of<Eigen::half> {
+  static_assert(sizeof(Eigen::half) == 2);
+  static constexpr element value = element::f16;
+};
+template <> struct element_of<Eigen::bfloat16> {
+  static_assert(sizeof(Eigen::bfloat16) == 2);
+  static constexpr element value = element::bf16;
+};
+
+namespace detail {
+
+template <class T> view<T> door(const view<T>& x) { return x; }
+template <class X> auto door(X&& x) {
+  using object = std::remove_cvref_t<X>;
+  if constexpr (!tensor_like<object>)
+    return as<"LD">(static_cast<X&&>(x));
+  else if constexpr (static_cast<int>(object::Layout) == int(Eigen::RowMajor))
+    return as<"BHLD">(static_cast<X&&>(x));
+  else
+    return as<"DLHB">(static_cast<X&&>(x));
+}
+
+template <class X> inline constexpr bool is_view = false;
+template <class T> inline constexpr bool is_view<view<T>> = true;
+template <class... X> inline constexpr bool are_views = (is_view<std::remove_cvref_t<X>> && ...);
+
+template <class D> void of_matrices(const Eigen::DenseBase<D>&);
+template <class D> void of_tensors(const Eigen::TensorBase<D, Eigen::ReadOnlyAccessors>&);
+template <class X>
+concept eigen_matrix = requires(const std::remove_cvref_t<X>& x) { of_matrices(x); };
+template <class X>
+concept eigen_tensor = requires(const std::remove_cvref_t<X>& x) { of_tensors(x); };
+template <class X>
+concept enters = is_view<std::remove_cvref_t<X>> || eigen_matrix<X> || eigen_tensor<X>;
+
+template <class T> auto element_type(const view<T>&) -> std::remove_const_t<T>;
+
+// The object that a call without `out` returns.
+template <class Q, class T> auto fresh(const extents& e) {
+  if constexpr (eigen_matrix<Q>) {
+    constexpr int order = std::remove_cvref_t<Q>::IsRowMajor ? Eigen::RowMajor : Eigen::ColMajor;
+    return Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, order>(e[2], e[3]);
+  } else if constexpr (eigen_tensor<Q>) {
+    constexpr int order = static_cast<int>(std::remove_cvref_t<Q>::Layout);
+    if constexpr (order == int(Eigen::RowMajor))
+      return Eigen::Tensor<T, 4, Eigen::RowMajor>(e[0], e[1], e[2], e[3]);
+    else
+      return Eigen::Tensor<T, 4>(e[3], e[2], e[1], e[0]);
+  } else {
+    return Eigen::Tensor<T, 4, Eigen::RowMajor>(e[0], e[1], e[2], e[3]);
+  }
+}
+
+}  // namespace detail
+
+// heed::attend into a fresh object. Contract and cost of heed::attend.
+template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V>
+auto attend(const Spec& spec, Q&& q, K&& k, V&& v, executor_ref executor = {},
+            workspace_ref scratch = {}) {
+  const auto from = detail::door(static_cast<Q&&>(q));
+  const auto keys = detail::door(static_cast<K&&>(k));
+  const auto values = detail::door(static_cast<V&&>(v));
+  using element_type = decltype(detail::element_type(from));
+  const extents &n = from.extent, &d = values.extent;
+  auto out = detail::fresh<Q, element_type>({std::max<index>(n[0], 0), std::max<index>(n[1], 0),
+                                             std::max<index>(n[2], 0), std::max<index>(d[3], 0)});
+  attend<Arch>(spec, from, keys, values, result(detail::door(out)), executor, scratch);
+  return out;
+}
+
+// heed::attend where at least one operand is an Eigen object.
+template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V,
+          detail::enters Out>
+  requires(!detail::are_views<Q, K, V, Out>)
+void attend(const Spec& spec, Q&& q, K&& k, V&& v, Out&& out, executor_ref executor = {},
+            workspace_ref scratch = {}) {
+  attend<Arch>(spec, detail::door(static_cast<Q&&>(q)), detail::door(static_cast<K&&>(k)),
+               detail::door(static_cast<V&&>(v)), result(detail::door(static_cast<Out&&>(out))),
+               executor, scratch);
+}
+template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V>
+  requires(!detail::are_views<Q, K, V>)
+void attend(const Spec& spec, Q&& q, K&& k, V&& v, const outputs& to, executor_ref executor = {},
+            workspace_ref scratch = {}) {
+  attend<Arch>(spec, detail::door(static_cast<Q&&>(q)), detail::door(static_cast<K&&>(k)),
+               detail::door(static_cast<V&&>(v)), to, executor, scratch);
+}
+
+}  // namespace heed
