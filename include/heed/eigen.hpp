@@ -30,20 +30,21 @@ template <> struct element_of<Eigen::bfloat16> {
 
 namespace detail {
 
-template <class T> view<T> door(const view<T>& x) { return x; }
+template <class X> inline constexpr bool is_view = false;
+template <class T> inline constexpr bool is_view<view<T>> = true;
+template <class... X> inline constexpr bool are_views = (is_view<std::remove_cvref_t<X>> && ...);
+
 template <class X> auto door(X&& x) {
   using object = std::remove_cvref_t<X>;
-  if constexpr (!tensor_like<object>)
+  if constexpr (is_view<object>)
+    return x;
+  else if constexpr (!tensor_like<object>)
     return as<"LD">(static_cast<X&&>(x));
   else if constexpr (static_cast<int>(object::Layout) == int(Eigen::RowMajor))
     return as<"BHLD">(static_cast<X&&>(x));
   else
     return as<"DLHB">(static_cast<X&&>(x));
 }
-
-template <class X> inline constexpr bool is_view = false;
-template <class T> inline constexpr bool is_view<view<T>> = true;
-template <class... X> inline constexpr bool are_views = (is_view<std::remove_cvref_t<X>> && ...);
 
 template <class D> void of_matrices(const Eigen::DenseBase<D>&);
 template <class D> void of_tensors(const Eigen::TensorBase<D, Eigen::ReadOnlyAccessors>&);
