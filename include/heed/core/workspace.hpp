@@ -2,6 +2,7 @@
 // Scratch memory: one aligned arena per worker and one that a call shares, kept between calls.
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <heed/core/position.hpp>
 #include <memory>
@@ -22,11 +23,12 @@ class arena {
     used_ = 0;
     if (bytes <= size_) return;
     block_.reset();
+    size_ = 0;
     block_.reset(static_cast<std::byte*>(::operator new(bytes, std::align_val_t{alignment})));
     size_ = bytes;
   }
-  template <class T>
-  T* take(index count) {
+  template <class T> T* take(index count) {
+    assert(used_ + static_cast<std::size_t>(count) * sizeof(T) <= size_);
     T* piece = reinterpret_cast<T*>(block_.get() + used_);
     used_ += rounded(static_cast<std::size_t>(count) * sizeof(T));
     return piece;
@@ -56,8 +58,7 @@ class workspace {
     return sum;
   }
   // Every reserved byte, for tests that fill scratch before a call.
-  template <class F>
-  void for_each_arena(F f) {
+  template <class F> void for_each_arena(F f) {
     f(shared_);
     for (arena& a : workers_) f(a);
   }
