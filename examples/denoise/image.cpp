@@ -19,10 +19,10 @@
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNM
-#include <stb/stb_image.h>
+#include <stb_image.h>
 #define STB_IMAGE_WRITE_IMPLEMENTATION
 #define STB_IMAGE_WRITE_STATIC
-#include <stb/stb_image_write.h>
+#include <stb_image_write.h>
 
 namespace denoise {
 namespace {
@@ -112,6 +112,7 @@ image decode(std::span<const unsigned char> bytes, const std::string& name) {
       stbi_image_free);
   if (!pixels)
     refuse(name, std::string("not a sound PNG, JPEG or PPM image (") + stbi_failure_reason() + ")");
+  if (width < 1 || height < 1) refuse(name, "the image is empty");
   image picture(width, height);
   if (!sound(bytes, picture.rgb.size() / 3 * static_cast<std::size_t>(channels)))
     refuse(name, "the image is damaged or cut short");
