@@ -54,10 +54,10 @@ void check_policies(const Spec& spec, const problem_shape& shape) {
   check_policy(spec.similarity, shape);
   check_policy(spec.score, shape);
   check_policy(spec.normalizer, shape);
-  check_policy(spec.query, shape);
-  check_policy(spec.key, shape);
-  check_policy(spec.value, shape);
-  check_policy(spec.output, shape);
+  check_rows(spec.query, shape, {shape.batch, shape.heads, shape.queries, shape.depth});
+  check_rows(spec.key, shape, {shape.batch, shape.kv_heads, shape.keys, shape.depth});
+  check_rows(spec.value, shape, {shape.batch, shape.kv_heads, shape.keys, shape.value_depth});
+  check_rows(spec.output, shape, {shape.batch, shape.heads, shape.queries, shape.value_depth});
   check_policy(spec.extra, shape);
   check_policy(spec.plan, shape);
 }

@@ -198,7 +198,7 @@ class stream {
         T* row = const_cast<T*>(kv.extra_k) + j * width_;
         spec_.extra.key(s.batch, h, j, row);
         similarity_key(row, {s.b, h, j, j});
-        spec_.extra.value(s.batch, h, j, const_cast<T*>(kv.extra_v) + j * channels_);
+        spec_.extra.value(s.batch, h, j, const_cast<T*>(kv.extra_v) + j * channels_, shape_.value_depth);
       }
   }
 
@@ -308,7 +308,7 @@ class stream {
     score_rows(p, from.k + keys.begin * from.k_stride, from.k_stride, keys.size(), s);
     const tile at{.b = seq.b, .h = p.h, .q = p.row + seq.offset, .row = seq.row + p.row, .rows = p.rows,
                   .k = keys.begin, .slot = seq.slot + keys.begin, .keys = keys.size(), .pitch = pitch};
-    if constexpr (scores) modify(p, at, s, tables);
+    if constexpr (scores) modify_panel<Arch>(spec_.score, at, s, tables);
     bool partial = false;
     if constexpr (masks) partial = hide(p, at, keys, s);
     absorb(p, keys.size(), s);
@@ -316,17 +316,6 @@ class stream {
     const auto accumulate = masks && partial && !from.finite[t] ? simd::accumulate_selected<T, Arch>
                                                                 : simd::accumulate<T, Arch>;
     accumulate(p.vectors, s, pitch, keys.size(), v, from.v_stride, from.v_block, from.channels, p.o);
-  }
-
-  void modify(const query_panel<T>& p, const tile& at, T* s, T* tables) const {
-    const auto score = prepared<Arch>(spec_.score, at, tables);
-    const B steps = simd::iota<T, Arch>();
-    for (index v = 0; v < p.vectors; ++v) {
-      lanes<B, T> a{.b = at.b, .h = at.h, .q = B(B(static_cast<T>(at.q + v * W)) + steps),
-                    .k = static_cast<T>(at.k), .row = at.row + v * W, .slot = at.slot, .lane = v * W, .key = 0};
-      for (T* x = s + v * W; a.key < at.keys; ++a.key, ++a.slot, a.k += T(1), x += pitch)
-        simd::store(x, modified<Arch>(score, simd::load<T, Arch>(x), a, at.q + v * W));
-    }
   }
 
   // Masks what some lane must not see; true if anything was.

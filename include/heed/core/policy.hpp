@@ -39,6 +39,17 @@ void check_policy(const P& policy, const problem_shape& shape) {
     policy.check(shape);
   }
 }
+// A row transform may also state what it demands of the rows it is given: `check(row_shape)`.
+template <class P>
+void check_rows(const P& policy, const problem_shape& shape, const row_shape& rows) {
+  if constexpr (is_chain<P>) {
+    check_rows(policy.first, shape, rows);
+    check_rows(policy.second, shape, rows);
+  } else {
+    if constexpr (requires { policy.check(shape); }) policy.check(shape);
+    if constexpr (requires { policy.check(rows); }) policy.check(rows);
+  }
+}
 
 // A policy whose fast form needs a table has `prepare<Arch>(tile, scratch)`, which returns the
 // policy to use inside that tile and advances `scratch` past what it filled: at most
@@ -57,6 +68,7 @@ template <class P>
 struct borrowed {
   const P& policy;
   template <class... Args>
+    requires std::is_invocable_v<const P&, Args...>
   constexpr decltype(auto) operator()(Args&&... args) const {
     return policy(static_cast<Args&&>(args)...);
   }

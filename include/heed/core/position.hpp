@@ -63,4 +63,9 @@ struct problem_shape {
   constexpr index group() const { return kv_heads > 0 ? heads / kv_heads : 0; }
 };
 
+// The rows that a row transform is given: those of q, k, v or of the output.
+struct row_shape {
+  index batch = 0, heads = 0, rows = 0, channels = 0;
+};
+
 }  // namespace heed

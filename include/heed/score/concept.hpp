@@ -40,23 +40,63 @@ T modified(const S& f, T s, const position& at) {
     return T(f(s, at));
 }
 
-// A vector of scores of consecutive queries; `rows` of its lanes are real queries.
+// A vector of scores of consecutive queries, one of those of the panel `in`. Lanes beyond the last
+// query keep their score where a modifier is called element by element.
 template <class Arch, class S, class T>
 HEED_INLINE simd::batch<T, Arch> modified(const S& f, simd::batch<T, Arch> s,
-                                          const lanes<simd::batch<T, Arch>, T>& at, index q) {
+                                          const lanes<simd::batch<T, Arch>, T>& at,
+                                          const tile& in) {
   using B = simd::batch<T, Arch>;
+  constexpr index W = simd::width<T, Arch>;
   if constexpr (std::is_same_v<S, none>) {
     return s;
   } else if constexpr (is_chain<S>) {
-    return modified<Arch>(f.second, modified<Arch>(f.first, s, at, q), at, q);
+    return modified<Arch>(f.second, modified<Arch>(f.first, s, at, in), at, in);
   } else if constexpr (vector_score<S, B, T>) {
     return f(s, at);
   } else {
-    T each[simd::width<T, Arch>];
+    T each[W];
     simd::store(each, s);
-    for (index i = 0; i < simd::width<T, Arch>; ++i)
-      each[i] = T(f(each[i], position{at.b, at.h, q + i, index(at.k), at.row + i, at.slot}));
+    for (index i = 0; i < (at.lane + W < in.rows ? W : in.rows - at.lane); ++i)
+      each[i] = T(f(each[i], position{in.b, in.h, in.q + at.lane + i, in.k + at.key,
+                                      in.row + at.lane + i, in.slot + at.key}));
     return simd::load<T, Arch>(each);
+  }
+}
+
+// A modifier that acts on a whole panel at once has
+//   template <class Arch, class T> void apply(const tile& at, T* s, T*& scratch) const;
+// in place of `prepare`.
+template <class S>
+consteval bool acts_on_panels() {
+  if constexpr (is_chain<S>)
+    return acts_on_panels<decltype(S::first)>() || acts_on_panels<decltype(S::second)>();
+  else
+    return requires(const S& f, const tile& at, double* s) {
+      f.template apply<simd::scalar>(at, s, s);
+    };
+}
+
+// S[key][lane] <- f(S) for the panel and key tile `in`, `in.pitch` lanes a key.
+template <class Arch, class S, class T>
+void modify_panel(const S& f, const tile& in, T* s, T*& scratch) {
+  using B = simd::batch<T, Arch>;
+  constexpr index W = simd::width<T, Arch>;
+  if constexpr (!acts_on_panels<S>()) {
+    const auto score = prepared<Arch>(f, in, scratch);
+    const B steps = simd::iota<T, Arch>();
+    for (index lane = 0; lane < in.rows; lane += W) {
+      lanes<B, T> at{.b = in.b, .h = in.h, .q = B(B(static_cast<T>(in.q + lane)) + steps),
+                     .k = static_cast<T>(in.k), .row = in.row + lane, .slot = in.slot, .lane = lane,
+                     .key = 0};
+      for (T* x = s + lane; at.key < in.keys; ++at.key, ++at.slot, at.k += T(1), x += in.pitch)
+        simd::store(x, modified<Arch>(score, simd::load<T, Arch>(x), at, in));
+    }
+  } else if constexpr (is_chain<S>) {
+    modify_panel<Arch>(f.first, in, s, scratch);
+    modify_panel<Arch>(f.second, in, s, scratch);
+  } else {
+    f.template apply<Arch>(in, s, scratch);
   }
 }
 

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSL-1.0
+// heads/output_gate: o <- o ⊙ σ(g), o ⊙ SiLU(g) or o + SiLU(g), before the output projection.
+//
+// logits g [B|1, H|1, L, Dv|1]: one a channel, or one a head and row. A low-rank gate is the
+// caller's product.
+#pragma once
+
+#include <algorithm>
+#include <heed/core/broadcast.hpp>
+#include <heed/core/policy.hpp>
+#include <heed/simd/exp2.hpp>
+
+namespace heed {
+
+enum class gate { sigmoid, silu, additive };
+
+struct output_gate {
+  operand logits;
+  gate form = gate::sigmoid;
+
+  template <class Arch, class T> void row(T* x, index depth, const row_position& at) const {
+    using B = simd::batch<T, Arch>;
+    constexpr index W = simd::width<T, Arch>, chunk = 64;
+    for (index c = 0; c < depth; c += chunk) {
+      const index some = std::min(chunk, depth - c);
+      T o[64] = {}, g[64] = {};
+      std::copy_n(x + c, some, o);
+      broadcast::load(logits, at.b, at.h, at.row, c, 3, some, g);
+      for (index i = 0; i < some; i += W)
+        simd::store(o + i, gated(simd::load<T, Arch>(o + i), B(simd::load<T, Arch>(g + i))));
+      std::copy_n(o, some, x + c);
+    }
+  }
+  // do = d(o')·σ(g); dg = d(o')·o·σ(g)(1 - σ(g)); with SiLU g·σ(g) and its derivative
+  // σ(g)(1 + g(1 - σ(g))).
+
+  void check(const row_shape& rows) const {
+    broadcast::check("heed::output_gate", "the logits", logits,
+                     {rows.batch, rows.heads, rows.rows, rows.channels});
+  }
+
+ private:
+  template <class B> B gated(const B& o, const B& g) const {
+    const B sigma = simd::sigmoid(g);
+    if (form == gate::sigmoid) return o * sigma;
+    if (form == gate::silu) return o * (g * sigma);
+    return o + g * sigma;
+  }
+};
+
+}  // namespace heed

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: BSL-1.0
+// kv/extra: n more key/value slots that every query sees, softmax(q [Kᵀ K']) [V; V'].
+//
+// k [B|1, Hkv|1, n, D], v [B|1, Hkv|1, n, Dv]; without v the values are 0 (a key bias, which only
+// takes weight away). Slots have no position: they are never masked, get no score modifier and no
+// `.key` or
+// `.value` prologue. The similarity, its scale and the `.query` prologue apply to them as to any
+// key. Prefix prompts, persistent memory, learned sinks.
+#pragma once
+
+#include <algorithm>
+#include <heed/core/broadcast.hpp>
+#include <heed/core/policy.hpp>
+
+namespace heed {
+
+struct extra_slots {
+  operand k;
+  operand v{};
+
+  index slots() const { return k.extent[2]; }
+  template <class T> void key(index b, index h, index slot, T* row) const {
+    load(k, b, h, slot, row);
+  }
+  // `depth` value channels of the call.
+  template <class T> void value(index b, index h, index slot, T* row, index depth) const {
+    if (v.present())
+      load(v, b, h, slot, row);
+    else
+      std::fill_n(row, depth, T(0));
+  }
+
+  void check(const problem_shape& shape) const {
+    broadcast::check("heed::extra_slots", "k", k,
+                     {shape.batch, shape.kv_heads, slots(), shape.depth});
+    if (k.extent[3] != shape.depth || (v.present() && v.extent[3] != shape.value_depth))
+      check::fail("heed::extra_slots",
+                  "k must have " + std::to_string(shape.depth) + " channels and v " +
+                      std::to_string(shape.value_depth),
+                  {{"k", k}, {"v", v}});
+    if (v.present()) {
+      broadcast::check("heed::extra_slots", "v", v,
+                       {shape.batch, shape.kv_heads, slots(), shape.value_depth});
+      if (v.extent[2] != slots())
+        check::fail("heed::extra_slots", "k and v must have the same slots", {{"k", k}, {"v", v}});
+    }
+  }
+
+ private:
+  template <class T> static void load(const operand& x, index b, index h, index slot, T* row) {
+    broadcast::load(x, b, h, slot, 0, 3, x.extent[3], row);
+  }
+};
+
+// V-bias: o <- o + v*, v* [B|1, H|1, 1, Dv], as `.output`.
+struct output_bias {
+  operand values;
+
+  template <class T> void operator()(T* x, index depth, const row_position& at) const {
+    for (index c = 0; c < depth; ++c) x[c] += broadcast::element<T>(values, at.b, at.h, at.row, c);
+  }
+  void check(const row_shape& rows) const {
+    broadcast::check("heed::output_bias", "the bias", values,
+                     {rows.batch, rows.heads, rows.rows, rows.channels});
+  }
+};
+
+}  // namespace heed

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSL-1.0
+// Sines and cosines of many angles, and the rotation of channel pairs by them.
+//
+// The angle is reduced in double: x = n·π/2 + r, |r| <= π/4 with π/2 in two parts; then Taylor sums
+// in r² (float: 2e-10 absolute, so the result is the nearest float or its neighbour; double: 2e-16
+// beside the rounding of the angle itself). For |x| < 2^30. The 1-lane arch calls the library.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <heed/simd/simd.hpp>
+
+namespace heed::simd {
+
+namespace detail {
+
+// Σ_k (-1)^k x^k / (First · … · (First + 2k)): the series of sin (First 3) and cos (First 2), where
+// `Terms` says how many beyond the first.
+template <int First, int Terms, class B> HEED_INLINE B alternating(const B& x) {
+  double factor[Terms + 1] = {1};
+  for (int k = 1; k <= Terms; ++k)
+    factor[k] = -factor[k - 1] / ((First + 2 * k - 3) * (First + 2 * k - 2.0));
+  B sum(factor[Terms]);
+  HEED_UNROLL for (int k = Terms - 1; k >= 0; --k) sum = simd::fma(sum, x, B(factor[k]));
+  return sum;
+}
+
+template <class T, class A>
+HEED_INLINE void sincos(const xsimd::batch<double, A>& x, xsimd::batch<double, A>& sine,
+                        xsimd::batch<double, A>& cosine) {
+  using B = xsimd::batch<double, A>;
+  constexpr int terms = std::is_same_v<T, float> ? 5 : 8;
+  const B n = xsimd::nearbyint(x * B(0.63661977236758134308));
+  B r = simd::fma(n, B(-1.57079632679489661923), x);
+  r = simd::fma(n, B(-6.12323399573676603587e-17), r);
+  const B square = r * r;
+  const B s = r * alternating<3, terms>(square), c = alternating<2, terms>(square);
+  // The two low bits of n choose the quadrant.
+  const B half = xsimd::floor(n * B(0.5)), odd = n - B(2.0) * half;
+  const B upper = half - B(2.0) * xsimd::floor(half * B(0.5));
+  const B sign = B(1.0) - B(2.0) * upper;
+  const auto swap = odd > B(0.5);
+  sine = xsimd::select(swap, c, s) * sign;
+  cosine = xsimd::select(swap, B(B(0.0) - s), c) * sign;
+}
+
+// Nearest floats of an array of doubles.
+template <class T> HEED_INLINE void narrow(const double* in, index count, T* out) {
+  index i = 0;
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_convertvector)
+  typedef double from __attribute__((vector_size(32), aligned(8), may_alias));
+  typedef T to __attribute__((vector_size(4 * sizeof(T)), aligned(alignof(T)), may_alias));
+  for (; i + 4 <= count; i += 4)
+    *reinterpret_cast<to*>(out + i) =
+        __builtin_convertvector(*reinterpret_cast<const from*>(in + i), to);
+#endif
+#endif
+  for (; i < count; ++i) out[i] = static_cast<T>(in[i]);
+}
+
+}  // namespace detail
+
+// Angles of one call of `sincos`.
+inline constexpr index most_angles = 32;
+
+// sine[c], cosine[c] = magnitude · sin, cos of position · theta[c], for c < count <= most_angles.
+template <class T, class Arch>
+HEED_NOINLINE void sincos(double position, const double* theta, index count, double magnitude,
+                          T* sine, T* cosine) {
+  if constexpr (std::is_same_v<Arch, scalar>) {
+    for (index c = 0; c < count; ++c) {
+      sine[c] = static_cast<T>(magnitude * std::sin(position * theta[c]));
+      cosine[c] = static_cast<T>(magnitude * std::cos(position * theta[c]));
+    }
+  } else {
+    using B = batch<double, Arch>;
+    constexpr index W = width<double, Arch>;
+    double s[most_angles], c[most_angles];
+    const auto step = [&](index i, const double* angles) {
+      B x, y;
+      detail::sincos<T>(B(B(position) * load<double, Arch>(angles)), x, y);
+      simd::store(s + i, B(x * B(magnitude)));
+      simd::store(c + i, B(y * B(magnitude)));
+    };
+    index i = 0;
+    for (; i + W <= count; i += W) step(i, theta + i);
+    if (i < count) {
+      double rest[static_cast<std::size_t>(width<double, Arch>)] = {};
+      std::copy(theta + i, theta + count, rest);
+      step(i, rest);
+    }
+    detail::narrow(s, count, sine);
+    detail::narrow(c, count, cosine);
+  }
+}
+
+// (a, b) <- (a cos - b sin, a sin + b cos) for a = first[c · step], b = second[c · step].
+template <class T, class Arch>
+HEED_NOINLINE void rotate(T* first, T* second, index step, index count, const T* sine,
+                          const T* cosine) {
+  constexpr index W = width<T, Arch>;
+  index c = 0;
+  if (step == 1)
+    for (; c + W <= count; c += W) {
+      const auto a = load<T, Arch>(first + c), b = load<T, Arch>(second + c);
+      const auto s = load<T, Arch>(sine + c), o = load<T, Arch>(cosine + c);
+      simd::store(first + c, batch<T, Arch>(a * o - b * s));
+      simd::store(second + c, batch<T, Arch>(a * s + b * o));
+    }
+  for (; c < count; ++c) {
+    const T a = first[c * step], b = second[c * step];
+    first[c * step] = a * cosine[c] - b * sine[c];
+    second[c * step] = a * sine[c] + b * cosine[c];
+  }
+}
+
+}  // namespace heed::simd
