@@ -8,6 +8,9 @@
 //     // scores -> weights in place; true if earlier sums are to be multiplied by `factor`
 //   template <class B> B finish(const row_state<B>&) const;               // factor of the output
 //   template <class B> B lse(const row_state<B>&) const;                  // softmax family only
+//   template <class B> B dscore(s, p, dp, delta, const row_state<B>&) const;
+//     // derivative by the score s: p the finished weight, dp the derivative by it,
+//     // delta = Σ_j p_ij dp_ij, the state as the last key left it
 // A masked score is `masked<T>`; its weight must be exactly 0.
 #pragma once
 
@@ -30,20 +33,5 @@ inline constexpr T nothing = std::is_same_v<T, float> ? T(-1e20f) : T(-1e200);
 
 template <class N>
 inline constexpr bool has_lse = requires(const N& n, const row_state<float>& s) { n.lse(s); };
-
-// Normalisers that act on each score alone: `weight(s)` and the sum of the weights.
-// `N::weight(batch) -> batch`; masked scores get weight 0 by select.
-template <class Arch, class T, class Weight>
-void absorb_elementwise(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
-                        const Weight& weight) {
-  using B = simd::batch<T, Arch>;
-  const B lowest(masked<T> / 2);
-  for (index j = 0; j < keys; ++j) {
-    const B x = simd::load<T, Arch>(s + j * pitch);
-    const B p = simd::select(x > lowest, B(weight(x)), B(T(0)));
-    simd::store(s + j * pitch, p);
-    state.sum = state.sum + p;
-  }
-}
 
 }  // namespace heed

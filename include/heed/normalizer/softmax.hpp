@@ -21,16 +21,8 @@ struct softmax {
   bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
               simd::batch<T, Arch>& factor) const {
     using B = simd::batch<T, Arch>;
-    const B unit(T(simd::log2e));
-    const B top = largest<Arch>(s, pitch, keys) * unit;
-    const auto grown = top > state.max + B(T(8));
-    const bool moved = simd::any(grown);
-    if (moved) {
-      const B max = simd::select(grown, top, state.max);
-      factor = simd::exp2(B(state.max - max));
-      state.sum = state.sum * factor;
-      state.max = max;
-    }
+    const B unit = simd::constant<B>(simd::log2e);
+    const bool moved = raise(B(largest<Arch>(s, pitch, keys) * unit), state, factor);
     state.sum = state.sum + exponentials<Arch>(s, pitch, keys, unit, B(B(T(0)) - state.max));
     return moved;
   }
@@ -45,6 +37,23 @@ struct softmax {
     using simd::constant;
     const B value = simd::fma(state.max, constant<B>(simd::ln2), simd::log(state.sum));
     return simd::select(empty(state), constant<B>(-std::numeric_limits<double>::infinity()), value);
+  }
+
+  template <class B>
+  B dscore(const B&, const B& p, const B& dp, const B& delta, const row_state<B>&) const {
+    return p * (dp - delta);
+  }
+
+  // Moves the maximum to `top` (log2 units) where that exceeds it by more than 8; true if it moved.
+  template <class B>
+  static bool raise(const B& top, row_state<B>& state, B& factor) {
+    const auto grown = top > state.max + simd::constant<B>(8);
+    if (!simd::any(grown)) return false;
+    const B max = simd::select(grown, top, state.max);
+    factor = simd::exp2(B(state.max - max));
+    state.sum = state.sum * factor;
+    state.max = max;
+    return true;
   }
 
  private:

@@ -14,20 +14,30 @@ namespace heed::simd {
 inline constexpr double log2e = 1.44269504088896340736;
 inline constexpr double ln2 = 0.69314718055994530942;
 
-// Requires x <= 127.
+namespace detail {
+
+// 2^f for |f| <= 1/2.
 template <class A>
-HEED_INLINE xsimd::batch<float, A> exp2(xsimd::batch<float, A> x) {
+HEED_INLINE xsimd::batch<float, A> exp2_fraction(const xsimd::batch<float, A>& f) {
   using B = xsimd::batch<float, A>;
-  B f;
-  const B scale = power_of_two::split<A>(xsimd::max(B(-127.0f), x), f);
   B p(0x1.41fbbcp-13f);
   p = xsimd::fma(p, f, B(0x1.5f3e54p-10f));
   p = xsimd::fma(p, f, B(0x1.3b2d4cp-7f));
   p = xsimd::fma(p, f, B(0x1.c6aee8p-5f));
   p = xsimd::fma(p, f, B(0x1.ebfbdcp-3f));
   p = xsimd::fma(p, f, B(0x1.62e430p-1f));
-  p = xsimd::fma(p, f, B(1.0f));
-  return p * scale;
+  return xsimd::fma(p, f, B(1.0f));
+}
+
+}  // namespace detail
+
+// Requires x <= 127.
+template <class A>
+HEED_INLINE xsimd::batch<float, A> exp2(xsimd::batch<float, A> x) {
+  using B = xsimd::batch<float, A>;
+  B f;
+  const B scale = power_of_two::split<A>(xsimd::max(B(-127.0f), x), f);
+  return detail::exp2_fraction(f) * scale;
 }
 template <class A>
 HEED_INLINE xsimd::batch<double, A> exp2(xsimd::batch<double, A> x) {
@@ -40,32 +50,62 @@ T exp2(T x) {
   return x < lowest ? T(0) : std::exp2(x);
 }
 
-template <class V>
-HEED_INLINE V exp(const V& x) {
-  return simd::exp2(V(simd::min(constant<V>(127), V(x * constant<V>(log2e)))));
+// e^x, with x capped at 88.02 (float) or 709 (double); exactly 0 below -87.7 or -708. float: log2 e
+// in two parts, so that the error does not grow with |x|.
+template <class A>
+HEED_INLINE xsimd::batch<float, A> exp(xsimd::batch<float, A> x) {
+  using B = xsimd::batch<float, A>;
+  x = xsimd::max(B(-88.02f), xsimd::min(B(88.02f), x));
+  B rest;
+  const B scaled = x * B(0x1.715476p+0f);
+  const B scale = power_of_two::split<A>(scaled, rest);
+  const B whole = scaled - rest;
+  const B f = xsimd::fma(x, B(0x1.4ae0cp-26f), B(xsimd::fma(x, B(0x1.715476p+0f), B(-whole))));
+  return detail::exp2_fraction(f) * scale;
+}
+template <class A>
+HEED_INLINE xsimd::batch<double, A> exp(xsimd::batch<double, A> x) {
+  using B = xsimd::batch<double, A>;
+  return xsimd::select(x < B(-708.0), B(0.0), xsimd::exp(xsimd::max(B(-708.0), xsimd::min(B(709.0), x))));
+}
+template <number T>
+T exp(T x) {
+  constexpr bool single = std::is_same_v<T, float>;
+  if (x < (single ? T(-87.68) : T(-708))) return T(0);
+  constexpr T most = single ? T(88.02) : T(709);
+  return std::exp(x > most ? most : x);
 }
 
 // 1 / (1 + e^-x), with the exponential of a non-positive number only.
 template <class V>
 HEED_INLINE V sigmoid(const V& x) {
   const V e = simd::exp(V(constant<V>(0) - simd::abs(x)));
-  const V one = constant<V>(1), small = e / (one + e);
-  return simd::select(x < constant<V>(0), small, V(one - small));
+  const V one = constant<V>(1);
+  return simd::select(x < constant<V>(0), e, one) / (one + e);
 }
 
-// tanh by e^-2|x|; odd polynomial below 0.25, where the difference would cancel.
-template <class V>
-HEED_INLINE V tanh(const V& x) {
-  const V a = simd::abs(x), one = constant<V>(1);
-  const V e = simd::exp(V(constant<V>(-2) * a));
-  const V big = (one - e) / (one + e);
-  const V t = x * x;
-  V p = simd::fma(t, constant<V>(62.0 / 2835.0), constant<V>(-17.0 / 315.0));
-  p = simd::fma(t, p, constant<V>(2.0 / 15.0));
-  p = simd::fma(t, p, constant<V>(-1.0 / 3.0));
-  const V near = simd::fma(V(t * p), a, a);
-  const V y = simd::select(a < constant<V>(0.25), near, big);
-  return simd::select(x < constant<V>(0), V(constant<V>(0) - y), y);
+// float: 1 - 2e / (1 + e) with e = e^-2|x|; an odd polynomial below 0.625, where that would cancel.
+template <class A>
+HEED_INLINE xsimd::batch<float, A> tanh(const xsimd::batch<float, A>& x) {
+  using B = xsimd::batch<float, A>;
+  const B a = xsimd::abs(x), one(1.0f), t = x * x;
+  const B e = simd::exp(B(a * B(-2.0f)));
+  const B far = one - (e + e) / (one + e);
+  B p(-5.70498872745e-3f);
+  p = xsimd::fma(p, t, B(2.06390887954e-2f));
+  p = xsimd::fma(p, t, B(-5.37397155531e-2f));
+  p = xsimd::fma(p, t, B(1.33314422036e-1f));
+  p = xsimd::fma(p, t, B(-3.33332819422e-1f));
+  const B near = xsimd::fma(B(t * p), x, x);
+  return xsimd::select(a < B(0.625f), near, xsimd::copysign(far, x));
+}
+template <class A>
+HEED_INLINE xsimd::batch<double, A> tanh(const xsimd::batch<double, A>& x) {
+  return xsimd::tanh(x);
+}
+template <number T>
+T tanh(T x) {
+  return std::tanh(x);
 }
 
 }  // namespace heed::simd

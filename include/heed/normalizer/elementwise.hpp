@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSL-1.0
+// Normalisers whose weights look at one score alone: p_ij = f(s_ij) / d_i.
+#pragma once
+
+#include <heed/normalizer/concept.hpp>
+
+namespace heed {
+
+// d_i. Rows where it is zero give zeros.
+enum class divisor {
+  one,
+  count,       // allowed keys
+  sum,         // Σ_j f(s_ij)
+  bounded_sum  // max(|Σ_j f(s_ij)|, 1)
+};
+
+namespace elementwise {
+
+template <class T>
+row_state<T> start() {
+  return {T(0), T(0)};
+}
+
+// f: batch -> batch. A masked score, and one of −inf, gets weight 0 by select; NaN stays NaN. `max` counts the
+// allowed keys where the divisor asks for it.
+template <class Arch, class T, class F>
+bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state, divisor by,
+            const F& f) {
+  using B = simd::batch<T, Arch>;
+  const B lowest(masked<T> / 2), zero(T(0)), one(T(1));
+  if (by == divisor::count)
+    for (index j = 0; j < keys; ++j)
+      state.max = state.max + simd::select(simd::load<T, Arch>(s + j * pitch) <= lowest, zero, one);
+  for (index j = 0; j < keys; ++j) {
+    const B x = simd::load<T, Arch>(s + j * pitch);
+    const B p = simd::select(x <= lowest, zero, B(f(x)));
+    simd::store(s + j * pitch, p);
+    state.sum = state.sum + p;
+  }
+  return false;
+}
+
+// 1 / d
+template <class B>
+B finish(const row_state<B>& state, divisor by) {
+  using simd::constant;
+  const B zero = constant<B>(0), one = constant<B>(1);
+  if (by == divisor::count) return simd::select(state.max == zero, zero, B(one / state.max));
+  if (by == divisor::sum) return simd::select(state.sum == zero, zero, B(one / state.sum));
+  if (by == divisor::bounded_sum) return one / simd::max(one, B(simd::abs(state.sum)));
+  return one;
+}
+
+// ds from f'(s), dp and delta = Σ_j p_ij dp_ij.
+template <class B>
+B dscore(const B& slope, const B& dp, const B& delta, const row_state<B>& state, divisor by) {
+  using simd::constant;
+  const B zero = constant<B>(0), one = constant<B>(1);
+  B shift = zero;
+  if (by == divisor::sum) shift = delta;
+  if (by == divisor::bounded_sum)
+    shift = simd::select(state.sum > one, delta, simd::select(state.sum < zero - one, B(zero - delta), zero));
+  return elementwise::finish(state, by) * slope * (dp - shift);
+}
+
+}  // namespace elementwise
+}  // namespace heed

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSL-1.0
+// similarity/distance: s_ij = -‖q_i - k_j‖² / c, c = 2√D unless given; `attention::scale` is 1/c.
+//
+// Two more channels make it a dot product, q' = [2q, -‖q‖², -1] and k' = [k, 1, ‖k‖²]: the cost of
+// `dot` at D + 2. The price is cancellation: s is off by up to about √D · ε · (‖q‖ + ‖k‖)² / c,
+// whatever the distance. Rows that lie close together but far from the origin are better centred
+// first (subtract the same vector from q and k), or compared by `direct_distance`.
+#pragma once
+
+#include <heed/core/check.hpp>
+#include <heed/simd/rows.hpp>
+
+namespace heed {
+
+namespace detail {
+inline double distance_scale(double c, index depth) {
+  return c > 0 ? 1 / c : 0.5 / std::sqrt(double(depth));
+}
+inline void check_distance(const char* name, double c) {
+  if (!(c >= 0)) check::fail(name, "c must be positive, or 0 for 2√D; not " + std::to_string(c));
+}
+}  // namespace detail
+
+struct distance {
+  double c = 0;  // 0: 2√D
+
+  void check(const problem_shape&) const { detail::check_distance("heed::distance", c); }
+  double default_scale(index depth) const { return detail::distance_scale(c, depth); }
+  index width(index depth) const { return depth + 2; }
+
+  template <class Arch, class T>
+  void query(T* row, index depth, const row_position&) const {
+    row[depth] = -simd::sum_of_squares<Arch>(row, depth);
+    row[depth + 1] = T(-1);
+    simd::map_row<Arch>(row, depth, [](auto x) { return x + x; });
+  }
+  template <class Arch, class T>
+  void key(T* row, index depth, const row_position&) const {
+    row[depth] = T(1);
+    row[depth + 1] = simd::sum_of_squares<Arch>(row, depth);
+  }
+};
+
+// The same from the differences themselves, to full relative accuracy. Two operations a channel
+// where `distance` has one. The scale enters through the rows: both are multiplied by √(1/c).
+struct direct_distance {
+  double c = 0;
+
+  void check(const problem_shape&) const { detail::check_distance("heed::direct_distance", c); }
+  double default_scale(index) const { return 1; }
+
+  template <class Arch, class T>
+  void query(T* row, index depth, const row_position&) const {
+    const T factor = T(std::sqrt(detail::distance_scale(c, depth)));
+    simd::map_row<Arch>(row, depth, [factor](auto x) { return x * decltype(x)(factor); });
+  }
+  template <class Arch, class T>
+  void key(T* row, index depth, const row_position& at) const {
+    query<Arch>(row, depth, at);
+  }
+  template <class Arch, class T>
+  void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch, index depth, T* s) const {
+    using B = simd::batch<T, Arch>;
+    constexpr index W = simd::width<T, Arch>;
+    for (index j = 0; j < keys; ++j)
+      for (index v = 0; v < vectors; ++v) {
+        B even(T(0)), odd(T(0));
+        const auto add = [&](B& sum, index channel) {
+          const B d = simd::load<T, Arch>(q + channel * pitch + v * W) - B(key[j * stride + channel]);
+          sum = simd::fma(d, d, sum);
+        };
+        index i = 0;
+        for (; i + 2 <= depth; i += 2) add(even, i), add(odd, i + 1);
+        if (i < depth) add(even, i);
+        simd::store(s + j * pitch + v * W, B(B(T(0)) - (even + odd)));
+      }
+  }
+};
+
+}  // namespace heed
