@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSL-1.0
 # What tests, benches and examples share; nothing here reaches users of heed::heed.
 
-option(HEED_WARNINGS_AS_ERRORS "Treat warnings as errors in tests, benches and examples" OFF)
+option(HEED_WARNINGS_AS_ERRORS
+       "Warnings are errors in tests, benches and examples; so does the variable of the environment"
+       OFF)
 set(HEED_SANITIZE "" CACHE STRING "Sanitizers, comma separated: address,undefined or thread")
 set(HEED_MODELS_DIR "$ENV{HEED_MODELS_DIR}" CACHE PATH "Folder of trained models for tests")
 set(native_flags)
@@ -17,7 +19,7 @@ separate_arguments(arch_flags NATIVE_COMMAND "${HEED_ARCH_FLAGS}")
 target_compile_options(heed_developer INTERFACE ${arch_flags})
 if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
   target_compile_options(heed_developer INTERFACE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
-    $<$<BOOL:${HEED_WARNINGS_AS_ERRORS}>:-Werror>)
+    $<$<OR:$<BOOL:${HEED_WARNINGS_AS_ERRORS}>,$<BOOL:$ENV{HEED_WARNINGS_AS_ERRORS}>>:-Werror>)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   # False alarms inside its own AVX-512 intrinsics (GCC bug 105593).
