@@ -59,7 +59,6 @@ void check_policies(const Spec& spec, const problem_shape& shape) {
   check_rows(spec.value, shape, {shape.batch, shape.kv_heads, shape.keys, shape.value_depth});
   check_rows(spec.output, shape, {shape.batch, shape.heads, shape.queries, shape.value_depth});
   check_policy(spec.extra, shape);
-  check_policy(spec.plan, shape);
 }
 
 template <class Spec>
@@ -74,7 +73,11 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
   p.shape = {.batch = q.extent[0], .heads = q.extent[1], .kv_heads = k.extent[1], .queries = q.extent[2],
              .keys = k.extent[2], .depth = q.extent[3], .value_depth = v.extent[3],
              .offset = k.extent[2] - q.extent[2]};
-  if constexpr (!std::is_same_v<decltype(Spec::plan), none>) p.shape.offset = 0;
+  if constexpr (!std::is_same_v<decltype(Spec::plan), none>) {
+    check_policy(spec.plan, p.shape);
+    p.shape.offset = 0;
+    if constexpr (requires { spec.plan.sequences(); }) p.shape.batch = spec.plan.sequences();
+  }
   check_policies(spec, p.shape);
   if constexpr (!has_lse<decltype(Spec::normalizer)>)
     if (to.lse.present())

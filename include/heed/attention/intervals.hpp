@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <heed/mask/concept.hpp>
 #include <heed/normalizer/concept.hpp>
+#include <limits>
 
 namespace heed::detail {
 
@@ -45,15 +46,16 @@ class span_list {
 };
 
 // The intervals of every lane of one panel: `count` of them at most, lane by lane in lo[r][lane],
-// hi[r][lane]; lanes with fewer have empty ones. More than `most` are joined to a superset, which
-// makes the panel inexact: its mask is then asked element by element.
+// hi[r][lane]; lanes with fewer have empty ones. More than `most` are joined to a superset, and the
+// panel `overflows`: lo and hi are not used then.
 struct lane_intervals {
   static constexpr index most = 4;
 
   index* lo = nullptr;
   index* hi = nullptr;
   index pitch = 0, count = 0;
-  bool exact = true;
+  bool exact = true;  // the mask has nothing to ask inside its intervals
+  bool overflows = false;
   span hull[most];  // union of interval r over the lanes
   span core[most];  // intersection of interval r over the lanes
 
@@ -62,7 +64,8 @@ struct lane_intervals {
   template <class Mask>
   void collect(const Mask& mask, position at, index rows, index lanes, index keys) {
     count = 0;
-    exact = exact_mask<Mask>();
+    exact = is_exact(mask);
+    overflows = false;
     for (index r = 0; r < most; ++r) {
       hull[r] = {keys, 0};
       core[r] = {0, keys};
@@ -73,7 +76,7 @@ struct lane_intervals {
       index r = 0;
       intervals(mask, at, keys, [&](span s) {
         if (r == most) {
-          exact = false;
+          overflows = true;
           hi[(most - 1) * pitch + lane] = s.end;
           return;
         }
@@ -137,25 +140,52 @@ HEED_NOINLINE void mask_lanes(const lane_intervals& in, index vectors, index fir
 }
 
 // The same by asking the mask for every element. `at` is the corner.
-template <class Arch, class Mask, class T>
-void mask_elements(const Mask& mask, const tile& at, index vectors, T* s) {
+template <class Arch = simd::best, class Mask, class T>
+HEED_NOINLINE void mask_elements(const Mask& mask, const tile& at, T* s) {
   using B = simd::batch<T, Arch>;
   constexpr index W = simd::width<T, Arch>;
   using at_lanes = lanes<B, T>;
   if constexpr (requires(at_lanes a) { mask.vector(a); }) {
-    const B steps = simd::iota<T, Arch>();
-    for (index v = 0; v < vectors; ++v)
-      for (index j = 0; j < at.keys; ++j) {
-        const at_lanes a{.b = at.b, .h = at.h, .q = B(B(T(at.q + v * W)) + steps), .k = T(at.k + j),
-                         .row = at.row + v * W, .slot = at.slot + j, .lane = v * W, .key = j};
-        T* x = s + j * at.pitch + v * W;
-        simd::store(x, B(simd::select(mask.vector(a), simd::load<T, Arch>(x), B(masked<T>))));
-      }
+    constexpr index integers = index{1} << std::numeric_limits<T>::digits;  // exact in T up to here
+    if (at.pitch % W == 0 && at.q + at.rows < integers && at.k + at.keys < integers) {
+      const B steps = simd::iota<T, Arch>();
+      for (index v = 0; v * W < at.rows; ++v)
+        for (index j = 0; j < at.keys; ++j) {
+          const at_lanes a{.b = at.b, .h = at.h, .q = B(B(static_cast<T>(at.q + v * W)) + steps),
+                           .k = static_cast<T>(at.k + j), .row = at.row + v * W, .slot = at.slot + j,
+                           .lane = v * W, .key = j};
+          T* x = s + j * at.pitch + v * W;
+          simd::store(x, B(simd::select(mask.vector(a), simd::load<T, Arch>(x), B(masked<T>))));
+        }
+      return;
+    }
+  }
+  if constexpr (requires { mask.hide(at, s); }) {
+    mask.hide(at, s);
   } else {
     for (index j = 0; j < at.keys; ++j)
       for (index lane = 0; lane < at.rows; ++lane)
         if (!mask(position{at.b, at.h, at.q + lane, at.k + j, at.row + lane, at.slot + j}))
           s[j * at.pitch + lane] = masked<T>;
+  }
+}
+
+// The same for a panel that overflows: an exact mask gives its intervals once more.
+template <class Arch, class Mask, class T>
+HEED_NOINLINE void mask_overflow(const Mask& mask, const tile& at, T* s) {
+  if constexpr (!exact_mask<Mask>())
+    if (!is_exact(mask)) return mask_elements<Arch>(mask, at, s);
+  const index last = at.k + at.keys;
+  for (index lane = 0; lane < at.rows; ++lane) {
+    index from = at.k;
+    const auto hide = [&](index to) {
+      for (; from < std::min(to, last); ++from) s[(from - at.k) * at.pitch + lane] = masked<T>;
+    };
+    intervals(mask, position{.b = at.b, .h = at.h, .q = at.q + lane, .row = at.row + lane}, last, [&](span x) {
+      hide(x.begin);
+      from = std::max(from, x.end);
+    });
+    hide(last);
   }
 }
 

@@ -34,6 +34,18 @@ struct sequences {
     else
       return p.shape.batch;
   }
+  index longest_queries() const {
+    if constexpr (requires { plan.longest_queries(); })
+      return plan.longest_queries();
+    else
+      return p.shape.queries;
+  }
+  index longest_keys() const {
+    if constexpr (requires { plan.longest_keys(); })
+      return plan.longest_keys();
+    else
+      return p.shape.keys;
+  }
   sequence operator[](index i) const {
     if constexpr (requires { plan.sequences(); }) {
       const span q = plan.query_rows(i), k = plan.key_rows(i);

@@ -62,13 +62,15 @@ class stream {
       : spec_(spec), p_(p), items_{p, spec.plan}, shape_(p.shape),
         width_(packed_width(spec.similarity, shape_.depth)),
         channels_((shape_.value_depth + 3) / 4 * 4),
-        tiles_((shape_.keys + key_tile - 1) / key_tile),
+        queries_(items_.longest_queries()),
+        keys_(items_.longest_keys()),
+        tiles_((keys_ + key_tile - 1) / key_tile),
         heads_per_task_(std::min<index>(shape_.group(), 2 * tuned::panels)),
         panels_per_head_(std::max<index>(1, std::min(tuned::panels / heads_per_task_,
-                                                     (shape_.queries + pitch - 1) / pitch))),
-        blocks_((shape_.queries + rows_per_block() - 1) / rows_per_block()),
+                                                     (queries_ + pitch - 1) / pitch))),
+        blocks_((queries_ + rows_per_block() - 1) / rows_per_block()),
         chunks_((shape_.group() + heads_per_task_ - 1) / heads_per_task_) {
-    const bool many = shape_.group() * shape_.queries >= tuned::packed_queries;
+    const bool many = shape_.group() * queries_ >= tuned::packed_queries;
     const auto scattered = [&](const operand& x, index depth) {
       return x.stride[2] != depth && x.stride[2] * index(sizeof(T)) >= tuned::packed_stride;
     };
@@ -79,7 +81,7 @@ class stream {
 
   void run(executor_ref executor, workspace& scratch) const {
     const index heads = items_.count() * shape_.kv_heads;
-    if (heads == 0 || shape_.queries == 0) return;
+    if (heads == 0 || queries_ == 0) return;
     constexpr index budget = index{16} << 20;
     const index size = head_bytes();
     const index wave = executor.workers() == 1 ? 1 : std::clamp<index>(budget / std::max<index>(size, 1), 1, heads);
@@ -126,7 +128,7 @@ class stream {
   static index bytes(index count, index size) {
     return static_cast<index>(arena::rounded(static_cast<std::size_t>(count * size)));
   }
-  index key_bytes() const { return pack_keys_ ? bytes(shape_.keys * width_, sizeof(T)) : 0; }
+  index key_bytes() const { return pack_keys_ ? bytes(keys_ * width_, sizeof(T)) : 0; }
   index value_bytes() const { return pack_values_ ? bytes(tiles_ * key_tile * channels_, sizeof(T)) : 0; }
   index extra_bytes() const { return bytes(extra_ * (width_ + channels_), sizeof(T)); }
   index head_bytes() const {
@@ -305,12 +307,18 @@ class stream {
     const index first = t * key_tile, last = std::min(first + key_tile, seq.keys);
     const span keys = masks ? p.keys.clip(first, last) : span{first, last};
     if (keys.empty()) return;
+    [[maybe_unused]] cover inside = cover::some;
+    if constexpr (masks) {
+      const index q = p.row + seq.offset;
+      inside = known(residual(spec_.mask), block{seq.b, p.h, {q, q + p.rows}, keys});
+      if (inside == cover::none) return;
+    }
     score_rows(p, from.k + keys.begin * from.k_stride, from.k_stride, keys.size(), s);
     const tile at{.b = seq.b, .h = p.h, .q = p.row + seq.offset, .row = seq.row + p.row, .rows = p.rows,
                   .k = keys.begin, .slot = seq.slot + keys.begin, .keys = keys.size(), .pitch = pitch};
     if constexpr (scores) modify_panel<Arch>(spec_.score, at, s, tables);
     bool partial = false;
-    if constexpr (masks) partial = hide(p, at, keys, s);
+    if constexpr (masks) partial = hide(p, at, keys, inside, s);
     absorb(p, keys.size(), s);
     const T* v = from.v + t * from.v_tile + (keys.begin - first) * from.v_stride;
     const auto accumulate = masks && partial && !from.finite[t] ? simd::accumulate_selected<T, Arch>
@@ -319,12 +327,18 @@ class stream {
   }
 
   // Masks what some lane must not see; true if anything was.
-  bool hide(const query_panel<T>& p, const tile& at, span keys, T* s) const {
+  bool hide(const query_panel<T>& p, const tile& at, span keys, cover inside, T* s) const {
+    if (p.keys.overflows) {
+      mask_overflow<Arch>(spec_.mask, at, s);
+      return true;
+    }
     const span common = p.keys.common(keys);
-    if (common == keys && p.keys.exact) return false;
+    const bool asked = !p.keys.exact && inside != cover::all;
+    if (common == keys && !asked) return false;
     mask_lanes<Arch>(p.keys, p.vectors, keys.begin, {0, common.begin - keys.begin}, s);
     mask_lanes<Arch>(p.keys, p.vectors, keys.begin, {common.end - keys.begin, keys.size()}, s);
-    if (!p.keys.exact) mask_elements<Arch>(spec_.mask, at, p.vectors, s);
+    if constexpr (!exact_mask<decltype(Spec::mask)>())
+      if (asked) mask_elements<Arch>(residual(spec_.mask), at, s);
     return true;
   }
 
@@ -386,7 +400,7 @@ class stream {
   const problem& p_;
   sequences<decltype(Spec::plan)> items_;
   const problem_shape& shape_;
-  index width_, channels_, tiles_, heads_per_task_, panels_per_head_, blocks_, chunks_;
+  index width_, channels_, queries_, keys_, tiles_, heads_per_task_, panels_per_head_, blocks_, chunks_;
   index extra_ = 0;
   bool pack_keys_ = false, pack_values_ = false;
 };

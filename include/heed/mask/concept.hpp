@@ -7,7 +7,9 @@
 //   static constexpr bool exact;   // true: inside the spans everything is allowed
 // (`at.k` and `at.slot` are unset.) The engine turns spans into skipped tiles and lane compares and
 // asks element by element only where a mask is not exact. A mask without `intervals` is asked
-// everywhere.
+// everywhere. A mask that is asked may have
+//   template <class At> auto vector(const At& at) const;   // At = lanes<batch, T>: a batch_bool
+//   cover covers(const block&) const;                      // settles a block without asking
 #pragma once
 
 #include <concepts>
@@ -28,6 +30,15 @@ consteval bool exact_mask() {
     return false;
 }
 
+// The same for masks that know only at run time.
+template <mask M>
+constexpr bool is_exact(const M& m) {
+  if constexpr (requires { m.is_exact(); })
+    return m.is_exact();
+  else
+    return exact_mask<M>();
+}
+
 template <mask M, class F>
 constexpr void intervals(const M& m, const position& at, index keys, F emit) {
   if constexpr (requires { m.intervals(at, keys, emit); })
@@ -36,9 +47,39 @@ constexpr void intervals(const M& m, const position& at, index keys, F emit) {
     emit(span{0, keys});
 }
 
+// What is left to ask of a pair that lies inside the intervals.
+template <mask M>
+constexpr decltype(auto) residual(const M& m) {
+  if constexpr (requires { m.residual(); })
+    return m.residual();
+  else
+    return (m);
+}
+
+namespace detail {
+
+// What a mask says of a block by itself.
+template <mask M>
+constexpr cover known([[maybe_unused]] const M& m, [[maybe_unused]] const block& x) {
+  if constexpr (requires { m.covers(x); })
+    return m.covers(x);
+  else
+    return cover::some;
+}
+
+}  // namespace detail
+
+// The answer of a vector form: one flag for all lanes becomes a flag a lane.
+template <class At, class Flag>
+constexpr auto lanewise(const At& at, Flag flag) {
+  using flags = decltype(at.q <= at.q);
+  return flags(flag);
+}
+
 // What is known of a block of pairs without asking each: `some` is always a correct answer.
 template <mask M>
 cover covers(const M& m, const block& x, index keys, index offset = 0) {
+  if (const cover known = detail::known(m, x); known != cover::some) return known;
   bool every = true, any = false;
   for (index q = x.q.begin; q < x.q.end; ++q) {
     index seen = 0;
@@ -48,7 +89,7 @@ cover covers(const M& m, const block& x, index keys, index offset = 0) {
     any |= seen > 0;
     every &= seen == x.k.size();
   }
-  return !any ? cover::none : every && exact_mask<M>() ? cover::all : cover::some;
+  return !any ? cover::none : every && is_exact(m) ? cover::all : cover::some;
 }
 
 // Everything is allowed.
