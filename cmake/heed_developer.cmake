@@ -22,8 +22,9 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang")
     $<$<OR:$<BOOL:${HEED_WARNINGS_AS_ERRORS}>,$<BOOL:$ENV{HEED_WARNINGS_AS_ERRORS}>>:-Werror>)
 endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # False alarms inside its own AVX-512 intrinsics (GCC bug 105593).
-  target_compile_options(heed_developer INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized)
+  # False alarms inside its own AVX-512 intrinsics and std::string (GCC bugs 105593, 105651).
+  target_compile_options(heed_developer INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized
+                                                  -Wno-restrict)
 endif()
 if(HEED_SANITIZE)
   set(sanitize -fsanitize=${HEED_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
