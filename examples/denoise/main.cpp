@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -106,8 +107,12 @@ int denoise_picture(const options& o, bool write_result) {
   const denoise::settings set = complete(o, pictures.noisy);
   if (!o.noisy_out.empty()) denoise::save(pictures.noisy, o.noisy_out);
   const timed result = run(pictures.noisy, set, o.threads);
-  if (write_result) denoise::save(result.quiet, o.out);
-  return report(o, pictures, set, result);
+  const int status = report(o, pictures, set, result);
+  if (write_result) {
+    denoise::save(result.quiet, o.out);
+    std::printf("written      %s\n", std::filesystem::absolute(o.out).c_str());
+  }
+  return status;
 }
 
 }  // namespace
