@@ -183,11 +183,19 @@ struct power_of_two {
 };
 
 // Keeps a loaded vector in its register: g++ otherwise folds the load into every multiply that
-// uses it. No operation on other compilers.
+// uses it.
 template <class B>
-inline void keep([[maybe_unused]] B& b) {
+HEED_INLINE void keep([[maybe_unused]] B& b) {
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
   if constexpr (std::is_class_v<B>) asm("" : "+v"(b.data));
+#endif
+}
+// Keeps accumulations in the order written: clang otherwise overlaps two broadcasts, which is one
+// register more than 4 × 3 vectors leave, and spills an accumulator in the inner loop.
+template <class B>
+HEED_INLINE void in_order([[maybe_unused]] B& b) {
+#if defined(__clang__) && defined(__x86_64__)
+  if constexpr (std::is_class_v<B>) asm volatile("" : "+v"(b.data));
 #endif
 }
 

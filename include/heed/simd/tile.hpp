@@ -33,7 +33,10 @@ HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch
     }
     HEED_UNROLL for (int i = 0; i < MR; ++i) {
       const B one(key[i * stride + c]);
-      HEED_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = simd::fma(one, lane[v], acc[i][v]);
+      HEED_UNROLL for (int v = 0; v < NV; ++v) {
+        acc[i][v] = simd::fma(one, lane[v], acc[i][v]);
+        in_order(acc[i][v]);
+      }
     }
   }
   HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v)
@@ -56,7 +59,10 @@ HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v
     }
     HEED_UNROLL for (int i = 0; i < MR; ++i) {
       const B one(v[j * stride + i]);
-      HEED_UNROLL for (int n = 0; n < NV; ++n) acc[i][n] = simd::fma(one, lane[n], acc[i][n]);
+      HEED_UNROLL for (int n = 0; n < NV; ++n) {
+        acc[i][n] = simd::fma(one, lane[n], acc[i][n]);
+        in_order(acc[i][n]);
+      }
     }
   }
   HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int n = 0; n < NV; ++n)
