@@ -3,6 +3,7 @@
 
 #if defined(HEED_PEER_ONEDNN)
 
+#include "../support/crew.hpp"
 #include "../support/data.hpp"
 #include "peer.hpp"
 
@@ -17,11 +18,22 @@
 
 namespace bench {
 
-// Sets the team of the OpenMP runtime that oneDNN brought along, whichever that is.
+// Sets the size of the team of the OpenMP runtime that oneDNN brought along, whichever that is, and
+// puts each of its threads on a processor of its own.
 inline void use_threads(int threads) {
-  if (void* set = ::dlsym(RTLD_DEFAULT, "omp_set_num_threads")) {
-    reinterpret_cast<void (*)(int)>(set)(threads);
-  }
+  using region = void (*)(void*);
+  const auto size = reinterpret_cast<void (*)(int)>(::dlsym(RTLD_DEFAULT, "omp_set_num_threads"));
+  const auto parallel = reinterpret_cast<void (*)(region, void*, unsigned, unsigned)>(
+      ::dlsym(RTLD_DEFAULT, "GOMP_parallel"));
+  static const auto number =
+      reinterpret_cast<int (*)()>(::dlsym(RTLD_DEFAULT, "omp_get_thread_num"));
+  if (size) size(threads);
+  if (!parallel || !number || static_cast<int>(processors().size()) < threads) return;
+  parallel(
+      [](void*) {
+        if (number() > 0) place({processors()[static_cast<std::size_t>(number())]});
+      },
+      nullptr, static_cast<unsigned>(threads), 0);
 }
 
 // matmul, softmax, matmul over all heads at once. The query heads of a key head are given as rows
@@ -59,6 +71,7 @@ class onednn_peer final : public peer {
 
   double run(int times) override {
     use_threads(threads_);
+    const leading here(threads_);
     const double seconds = seconds_per_call(times, [&] {
       chain& c = *chain_;
       c.scores.execute(stream_,

@@ -28,6 +28,7 @@ class openblas_peer final : public peer {
   }
 
   double run(int times) override {
+    const leading here(task_.form.threads);
     return seconds_per_call(times, [&] {
       workers_->each(task_.form.batch * task_.form.heads, [&](index head, int worker) {
         attend(head, scores_[static_cast<std::size_t>(worker)],

@@ -59,6 +59,8 @@ class ort_process {
     std::filesystem::remove_all(folder_, ignored);
   }
 
+  pid_t id() const { return child_; }
+
   std::string ask(const std::string& line) {
     std::fprintf(commands_, "%s\n", line.c_str());
     std::fflush(commands_);
@@ -143,7 +145,7 @@ class ort_peer final : public peer {
   double run(int times) override {
     const double nanoseconds =
         std::strtod(process_->ask("run " + name() + " " + std::to_string(times)).c_str(), nullptr);
-    rest_after_spinning(task_.form.threads);
+    rest_after_spinning(task_.form.threads, process_->id());
     return 1e-9 * nanoseconds;
   }
 

@@ -8,6 +8,7 @@
 import { createRequire } from 'node:module';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 
 const [modules, folder] = process.argv.slice(2);
@@ -104,8 +105,12 @@ const commands = {
     const [batch, heads, kvHeads, queries, keys, dim] = words.slice(0, 6).map(Number);
     const s = { batch, heads, kvHeads, queries, keys, dim, mask: words[6], window: Number(words[7]) };
     const d = description(op, s);
+    // Every worker on a processor of its own, as the other contenders' are; processors count from 1.
+    const threads = Number(words[8]);
+    const places = Array.from({ length: threads - 1 }, (_, i) => i + 2).join(';');
     const session = await ort.InferenceSession.create(model(d), {
-      executionProviders: ['cpu'], intraOpNumThreads: Number(words[8]), interOpNumThreads: 1, logSeverityLevel: 3 });
+      executionProviders: ['cpu'], intraOpNumThreads: threads, interOpNumThreads: 1, logSeverityLevel: 3,
+      extra: { session: places && availableParallelism() >= threads ? { intra_op_thread_affinities: places } : {} } });
     const data = { q: floats('q'), k: floats('k'), v: floats('v') };
     if (d.merged) {
       data.q = swap(data.q, batch, heads, queries, dim);

@@ -10,6 +10,9 @@
 #include <thread>
 #include <vector>
 
+#include <time.h>
+#include <unistd.h>
+
 namespace bench {
 
 // Contiguous [batch, heads, length, dim] operands; `out` is the peer's own.
@@ -38,11 +41,21 @@ class peer {
   virtual void release() {}
 };
 
-// Worker threads of OpenMP and of ONNX Runtime spin for a moment after their work; they must not
-// slow down the next contender.
-inline void rest_after_spinning(int threads) {
-  if (threads > 1) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(3));
+// Worker threads of OpenMP and of ONNX Runtime spin for a while after their work. Waits until the
+// process (this one by default) rests, so that they do not slow down the next contender.
+inline void rest_after_spinning(int threads, pid_t process = ::getpid()) {
+  clockid_t clock{};
+  if (threads < 2 || ::clock_getcpuclockid(process, &clock) != 0) return;
+  const auto used = [&] {
+    timespec t{};
+    ::clock_gettime(clock, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+  };
+  // The kernel brings the clock of a running thread up to date at its ticks, 10 ms apart at most.
+  for (int tries = 0; tries < 20; ++tries) {
+    const double before = used();
+    std::this_thread::sleep_for(std::chrono::milliseconds(12));
+    if (used() - before < 1e-3) return;
   }
 }
 

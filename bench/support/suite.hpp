@@ -3,7 +3,7 @@
 // Benchmark, and the counters.
 //
 //   --smoke          shrink every case, compare it with the reference, time nothing
-//   --peers          time the installed peers in turns with ours
+//   --peers[=A,B]    time the installed peers, or those named, in turns with ours
 //   --ort=FOLDER     where onnxruntime-node is installed (else the variable HEED_ORT)
 //   --seconds=S      time spent on a case (default 1)
 //   --benchmark_...  Google Benchmark's own
@@ -36,8 +36,13 @@ namespace bench {
 struct options {
   bool smoke = false;
   bool peers = false;
+  std::string only;  // names between commas; empty for all
   std::string ort;
   double seconds = 1;
+
+  bool wants(const std::string& peer) const {
+    return only.empty() || only.find("," + peer + ",") != std::string::npos;
+  }
 
   // Takes what it knows out of the arguments.
   static options from(int& argc, char** argv) {
@@ -50,6 +55,9 @@ struct options {
         result.smoke = true;
       } else if (word == "--peers") {
         result.peers = true;
+      } else if (word.starts_with("--peers=")) {
+        result.peers = true;
+        result.only = "," + std::string(word.substr(8)) + ",";
       } else if (word.starts_with("--ort=")) {
         result.ort = word.substr(6);
       } else if (word.starts_with("--seconds=")) {
@@ -151,8 +159,9 @@ class suite {
     }
     benchmark::AddCustomContext("instructions", xsimd::default_arch::name());
     benchmark::AddCustomContext("compiler", __VERSION__);
-    plain_names<benchmark::ConsoleReporter> screen(
-        ::isatty(STDOUT_FILENO) ? benchmark::ConsoleReporter::OO_Color : benchmark::ConsoleReporter::OO_None);
+    plain_names<benchmark::ConsoleReporter> screen(::isatty(STDOUT_FILENO)
+                                                       ? benchmark::ConsoleReporter::OO_Color
+                                                       : benchmark::ConsoleReporter::OO_None);
     plain_names<benchmark::JSONReporter> file;
     benchmark::RunSpecifiedBenchmarks(&screen, to_file ? &file : nullptr);
     return 0;
@@ -215,7 +224,7 @@ inline void trial::measure_with_peers(contender ours, const inputs& in) {
   std::vector<peer*> used;
   outs.reserve(owner_.peers().size());
   for (const auto& one : owner_.peers()) {
-    if (!one->supports(form_)) continue;
+    if (!one->supports(form_) || !owner_.chosen().wants(one->name())) continue;
     outs.emplace_back(static_cast<std::size_t>(form_.query_size()), 0.0f);
     one->prepare({form_, in.q.data(), in.k.data(), in.v.data(), outs.back().data()});
     one->run(1);

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSL-1.0
+"""Turns Google Benchmark's JSON into the tables of docs/benchmarks.md and the data of plot.gp.
+
+    bench/table.py RESULTS.json...          rewrites docs/benchmarks.md, writes docs/dense.dat
+    bench/table.py --run BUILD RESULTS.json runs BUILD/bench/bench.dense --peers first
+
+Of several files the last that holds a case wins.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+docs = pathlib.Path(__file__).resolve().parent.parent / "docs"
+peers = ["eigen", "openblas", "onednn", "torch", "ort_mha", "ort_attention", "ort_gqa"]
+titles = {"eigen": "Eigen", "openblas": "OpenBLAS", "onednn": "oneDNN", "torch": "libtorch",
+          "ort_mha": "ORT MHA", "ort_attention": "ORT Attention", "ort_gqa": "ORT GQA"}
+variants = {"kv_half": "float", "kv_bfloat16": "float", "bias": "none", "alibi": "none", "lambda": "none",
+            "rope": "plain", "blhd": "bhld", "scaling": "t1"}
+
+
+def load(files):
+    cases, context = {}, {}
+    for file in files:
+        data = json.loads(pathlib.Path(file).read_text())
+        context = data["context"]
+        for case in data["benchmarks"]:
+            cases[case["name"]] = case
+    return cases, context
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
+
+
+def ratio(case, name):
+    value = case.get("vs_" + name)
+    return "" if value is None else f"{value:.2f}"
+
+
+def dense(cases, threads):
+    chosen = {n: c for n, c in cases.items()
+              if n.split("/")[1] not in [*variants, "small"] and n.startswith("dense/") and n.endswith(f"/t{threads}")}
+    used = [p for p in peers if any("vs_" + p in c for c in chosen.values())]
+    rows = []
+    for name, case in chosen.items():
+        rivals = [case["vs_" + p] for p in used if "vs_" + p in case]
+        rows.append([f"`{name}`", f"{case['gflops']:.0f}", f"{100 * case['share']:.0f}",
+                     f"{100 * case['share_median']:.0f}", f"**{min(rivals):.2f}**" if rivals else "",
+                     *[ratio(case, p) for p in used]])
+    return table(["case", "GFLOP/s", "% of peak, best", "median", "× best peer", *["× " + titles[p] for p in used]], rows)
+
+
+def variant(cases):
+    rows = []
+    for name, case in cases.items():
+        kind = name.split("/")[1]
+        if kind in variants:
+            rows.append([f"`{name}`", f"{case['gflops']:.0f}", f"{100 * case['share']:.0f}", variants[kind],
+                         f"{1 / case['vs_' + variants[kind]]:.3f}"])
+    return table(["case", "GFLOP/s", "% of peak, best", "against", "time / time of that"], rows)
+
+
+def small(cases):
+    found = {}
+    for name, case in cases.items():
+        match = re.fullmatch(r"dense/small/h1/d(\d+)/n(\d+)/t1", name)
+        if match:
+            found[int(match[2]), int(match[1])] = case
+    dims = sorted({d for _, d in found})
+    rows = []
+    for n in sorted({n for n, _ in found}):
+        row = [str(n)]
+        for d in dims:
+            case = found.get((n, d))
+            row.append(f"{case['best_us']:.2f} µs, {1 / case['vs_eigen']:.2f}" if case else "")
+        rows.append(row)
+    return table(["N", *[f"D = {d}" for d in dims]], rows)
+
+
+def kernels(cases):
+    rows = [[f"`{n}`", f"{c['gflops']:.0f} GFLOP/s" if "gflops" in c else f"{c['gbps']:.0f} GB/s",
+             f"{100 * c['share']:.0f}" if "share" in c else ""]
+            for n, c in cases.items() if n.startswith("kernels/")]
+    return table(["kernel", "rate", "% of peak, best"], rows)
+
+
+def plot_data(cases):
+    """One block a mask: length, then the share of peak of heed and of each peer (medians)."""
+    blocks = []
+    for mask in ["full", "causal"]:
+        lines = ["# " + " ".join(["n", "heed", *peers])]
+        for n in [512, 1024, 2048, 4096, 8192]:
+            case = cases.get(f"dense/{mask}/h8/d64/n{n}/t2")
+            if case:
+                share = 100 * case["share_median"]
+                values = [f"{share / case['vs_' + p]:.1f}" if "vs_" + p in case else "?" for p in peers]
+                lines.append(" ".join([str(n), f"{share:.1f}", *values]))
+        blocks.append("\n".join(lines))
+    return "\n\n\n".join(blocks) + "\n"
+
+
+def main():
+    words = sys.argv[1:]
+    if words and words[0] == "--run":
+        _, build, out = words
+        subprocess.run([f"{build}/bench/bench.dense", "--peers", f"--benchmark_out={out}"], check=True)
+        words = [out]
+    if not words or any(word.startswith("-") for word in words):
+        sys.exit(__doc__)
+    cases, context = load(words)
+    caches = ", ".join(f"L{c['level']}{c['type'][0].lower() if c['level'] == 1 else ''} {c['size'] // 1024} KiB"
+                       for c in context["caches"])
+    machine = (f"{context['num_cpus']} cores, {caches}; built for {context['instructions']} by g++ "
+               f"{context['compiler']}. FMA peak measured in the same process: {float(context['fma_gflops_t1']):.0f} "
+               f"GFLOP/s on one core, {float(context['fma_gflops_t2']):.0f} on two.\n")
+    parts = {"machine": machine, "one thread": dense(cases, 1), "two threads": dense(cases, 2),
+             "variants": variant(cases), "small": small(cases), "kernels": kernels(cases)}
+    page = docs / "benchmarks.md"
+    text = page.read_text()
+    for name, part in parts.items():
+        begin, end = f"<!-- {name} -->\n", f"<!-- end {name} -->"
+        head, rest = text.split(begin)
+        text = head + begin + part + end + rest.split(end, 1)[1]
+    page.write_text(text)
+    (docs / "dense.dat").write_text("# SPDX-License-Identifier: BSL-1.0\n" + plot_data(cases))
+
+
+if __name__ == "__main__":
+    main()
