@@ -17,7 +17,7 @@ TEST_CASE("causal, drawn") {
 }
 
 TEST_CASE("causal and full, against their references and in the engine") {
-  for (const auto [queries, keys] : awkward()) {
+  for (const auto& [queries, keys] : awkward()) {
     check_mask(causal{}, 1, queries, keys,
                [&](index) { return reference::mask::causal(queries, keys); });
     check_mask(causal{.shift = queries - keys}, 1, queries, keys,

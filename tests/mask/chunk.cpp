@@ -21,7 +21,7 @@ TEST_CASE("Chunks, drawn") {
 }
 
 TEST_CASE("Chunks, against their references and in the engine") {
-  for (const auto [queries, keys] : awkward())
+  for (const auto& [queries, keys] : awkward())
     for (const index c : {1, 3, 32, 1000}) {
       check_mask(chunk{c}, 1, queries, keys,
                  [&](index) { return reference::mask::chunk(queries, keys, c); });

@@ -52,7 +52,7 @@ TEST_CASE("Documents, drawn") {
 }
 
 TEST_CASE("Documents, against their reference and in the engine") {
-  for (const auto [queries, keys] : awkward()) {
+  for (const auto& [queries, keys] : awkward()) {
     const std::vector<int> ids = runs(keys, 3), cu = offsets_of(ids);
     const auto want = [&](index) { return truth(queries, ids); };
     check_mask(document{ids}, 1, queries, keys, want);

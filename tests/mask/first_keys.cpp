@@ -16,7 +16,7 @@ TEST_CASE("first_keys, drawn") {
 }
 
 TEST_CASE("first_keys, against its reference and in the engine") {
-  for (const auto [queries, keys] : awkward())
+  for (const auto& [queries, keys] : awkward())
     for (const index n : {0, 1, 4, 200})
       check_mask(first_keys{n}, 1, queries, keys,
                  [&](index) { return reference::mask::first_keys(queries, keys, n); });

@@ -22,7 +22,7 @@ TEST_CASE("lengths, drawn") {
 }
 
 TEST_CASE("lengths, against their reference and in the engine") {
-  for (const auto [queries, keys] : awkward()) {
+  for (const auto& [queries, keys] : awkward()) {
     const std::vector<int> of_keys = {int(keys), 0, int(keys / 2)},
                            of_queries = {int(queries / 3), int(queries), 0};
     const auto both = [q = queries, k = keys, &of_queries, &of_keys](index b) {

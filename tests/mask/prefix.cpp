@@ -18,7 +18,7 @@ TEST_CASE("prefix, drawn") {
 }
 
 TEST_CASE("prefix, against its reference and in the engine") {
-  for (const auto [queries, keys] : awkward()) {
+  for (const auto& [queries, keys] : awkward()) {
     const std::vector<int> count = {int(keys / 2), 0, int(keys + 3)};
     check_mask(prefix{count}, 3, queries, keys, [q = queries, k = keys, &count](index b) {
       return reference::mask::prefix(q, k, count[std::size_t(b)]);

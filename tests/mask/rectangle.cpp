@@ -20,7 +20,7 @@ TEST_CASE("rectangle, drawn") {
 
 TEST_CASE("rectangle, against its reference and in the engine") {
   numbers random(11);
-  for (const auto [queries, keys] : awkward())
+  for (const auto& [queries, keys] : awkward())
     for (const index count :
          {0, 1, 5, 40}) {  // forty small ones give a query more spans than a panel keeps
       areas list;

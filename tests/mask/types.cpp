@@ -22,7 +22,7 @@ TEST_CASE("types, drawn") {
 
 TEST_CASE("types, against their reference and in the engine") {
   numbers random(12);
-  for (const auto [queries, keys] : awkward()) {
+  for (const auto& [queries, keys] : awkward()) {
     if (queries > keys) continue;  // the reference has types for keys only
     for (const bool padded : {false, true}) {
       std::vector<int> type, valid;

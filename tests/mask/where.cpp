@@ -20,7 +20,7 @@ TEST_CASE("where, against its reference and in the engine") {
   const where each([](const position& p) { return (p.q * 7 + p.k * 5) % 3 != 0; });
   const where batches([](auto p) { return p.k - p.q <= 2 && p.q - p.k <= 30; });
   const where flag([](auto p) { return p.b == 1; });
-  for (const auto [queries, keys] : awkward()) {
+  for (const auto& [queries, keys] : awkward()) {
     check_mask(each, 1, queries, keys, [q = queries, k = keys](index) {
       return reference::mask::where(q, k,
                                     [](index i, index j) { return (i * 7 + j * 5) % 3 != 0; });

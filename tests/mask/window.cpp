@@ -19,7 +19,7 @@ TEST_CASE("A window, drawn") {
 }
 
 TEST_CASE("A window, against its reference and in the engine") {
-  for (const auto [queries, keys] : awkward())
+  for (const auto& [queries, keys] : awkward())
     for (const auto& [left, right] : {std::pair<index, index>{0, 0}, {3, 0}, {0, 4}, {40, 7}})
       check_mask(window{left, right}, 1, queries, keys,
                  [&](index) { return reference::mask::window(queries, keys, left, right); });
