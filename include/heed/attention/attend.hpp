@@ -27,7 +27,7 @@ inline void check_shapes(const problem& p) {
     check::fail("heed::attend", rule, {{"q", p.q}, {"k", p.k}, {"v", p.v}, {"out", o}});
   };
   const extents &q = p.q.extent, &k = p.k.extent, &v = p.v.extent, &o = p.to.out.extent;
-  for (int i = 0; i < 4; ++i)
+  for (std::size_t i = 0; i < 4; ++i)
     if (q[i] < 0 || k[i] < 0 || v[i] < 0 || o[i] < 0) broken("extents must not be negative");
   if (q[0] != k[0] || q[0] != v[0] || q[0] != o[0]) broken("q, k, v and out must have the same batch");
   if (k[1] != v[1]) broken("k and v must have the same heads");
