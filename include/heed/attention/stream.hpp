@@ -65,7 +65,7 @@ class stream {
         queries_(items_.longest_queries()),
         keys_(items_.longest_keys()),
         tiles_((keys_ + key_tile - 1) / key_tile),
-        heads_per_task_(std::min<index>(shape_.group(), 2 * tuned::panels)),
+        heads_per_task_(std::clamp<index>(shape_.group(), 1, 2 * tuned::panels)),
         panels_per_head_(std::max<index>(1, std::min(tuned::panels / heads_per_task_,
                                                      (queries_ + pitch - 1) / pitch))),
         blocks_((queries_ + rows_per_block() - 1) / rows_per_block()),
