@@ -26,7 +26,7 @@ TEST_CASE("modifiers and lambdas of both forms chain from left to right") {
   const auto make = [&](const lengths& x) {
     return heed::softcap{2} | heed::alibi{{slopes.data(), std::size_t(x.h)}} | [](auto s, auto at) {
       return s * 0.5f + (at.k - at.q) * 0.0625f;
-    } | [](float s, const heed::position& at) {
+    } | [](auto s, const heed::position& at) {
       return s + 0.25f * float(at.slot % 3 + at.row % 2 + at.h);
     } | heed::clamp{-3, 4};
   };

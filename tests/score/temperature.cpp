@@ -38,7 +38,7 @@ TEST_CASE("temperature divides by one number a head and row") {
         return heed::temperature{std::as_const(tau).in()};
       },
       [&](const Eigen::MatrixXd& s, const one_head& head) {
-        return reference::temperature(s, reference::vector(tau.head(head.b, head.h).col(0)));
+        return reference::temperature(s, heed::reference::vector(tau.head(head.b, head.h).col(0)));
       });
 }
 
@@ -50,7 +50,7 @@ TEST_CASE("scalable softmax multiplies by the logarithm of the number of keys") 
           return heed::scalable_softmax{heed::view<const float>(a.in().data, {1, x.h, 1, 1}), keys};
         },
         [&](const Eigen::MatrixXd& s, const one_head& head) {
-          reference::vector n(s.rows());
+          heed::reference::vector n(s.rows());
           for (heed::index i = 0; i < s.rows(); ++i)
             n(i) = double(keys ? keys : std::max<heed::index>(i + head.x.offset() + 1, 1));
           return reference::ssmax(s, double(a.in()(0, head.h, 0)), n);

@@ -35,7 +35,7 @@ struct output_gate {
   // σ(g)(1 + g(1 - σ(g))).
 
   void check(const row_shape& rows) const {
-    broadcast::check("heed::output_gate", "the logits", logits,
+    broadcast::check("heed::output_gate", "the gate", logits,
                      {rows.batch, rows.heads, rows.rows, rows.channels});
   }
 
