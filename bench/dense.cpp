@@ -11,7 +11,13 @@
 #define EIGEN_USE_THREADS
 #include "support/suite.hpp"
 
-#include <heed/heed.hpp>
+#include <heed/eigen.hpp>
+#include <heed/mask/causal.hpp>
+#include <heed/mask/combine.hpp>
+#include <heed/mask/window.hpp>
+#include <heed/position/rope.hpp>
+#include <heed/score/alibi.hpp>
+#include <heed/score/bias.hpp>
 
 #include <unsupported/Eigen/CXX11/Tensor>
 
@@ -96,27 +102,26 @@ buffer<float> room(const shape& form) {
 
 // Calls `body` with the mask policy of the form.
 template <class Body> void with_mask(const shape& form, Body body) {
-  switch (form.mask) {
-    case masking::full:
-      return body(heed::full{});
-    case masking::causal:
-      return body(heed::causal{});
-    case masking::window:
-      return body(heed::causal{} && heed::window{.left = form.window - 1});
-  }
+  form.mask == masking::full ? body(heed::full{}) : body(heed::causal{});
 }
 
-void plain(trial& t) {
+template <class Mask> void against_peers(trial& t, const Mask& mask) {
   const shape& form = t.form();
   const inputs in(form);
   auto out = room(form);
-  with_mask(form, [&](auto mask) {
-    const heed::attention spec{.mask = mask};
-    const auto ours = make_call(form, spec, in.q.data(), in.k.data(), in.v.data(), out.data());
-    ours();
-    check("heed", form, in.q.data(), in.k.data(), in.v.data(), out.data());
-    t.measure_with_peers(led(ours), in);
-  });
+  const heed::attention spec{.mask = mask};
+  const auto ours = make_call(form, spec, in.q.data(), in.k.data(), in.v.data(), out.data());
+  ours();
+  check("heed", form, in.q.data(), in.k.data(), in.v.data(), out.data());
+  t.measure_with_peers(led(ours), in);
+}
+
+void plain(trial& t) {
+  with_mask(t.form(), [&](auto mask) { against_peers(t, mask); });
+}
+
+void windowed(trial& t) {
+  against_peers(t, heed::causal{} && heed::window{.left = t.form().window - 1});
 }
 
 // `exact(s, head, q, k)` is the modifier in double.
@@ -233,7 +238,7 @@ void rope(trial& t) {
   const auto q = rotated(in.q, form.queries, form.dim), k = rotated(in.k, form.keys, form.dim);
   auto out = room(form), unrotated = room(form);
   with_mask(form, [&](auto mask) {
-    const heed::rope turn{.dim = form.dim};
+    const heed::rope turn{heed::rotations::plain(form.dim)};
     const heed::attention spec{.mask = mask, .query = turn, .key = turn};
     const heed::attention none{.mask = mask};
     const auto ours = make_call(form, spec, in.q.data(), in.k.data(), in.v.data(), out.data());
@@ -289,7 +294,8 @@ void add_variant(bench::suite& all, const std::string& kind, void (*body)(trial&
 
 void add_all(bench::suite& all) {
   const auto add = [&](const shape& form) {
-    all.add("dense/" + mask_name(form) + "/" + size_name(form), form, plain);
+    all.add("dense/" + mask_name(form) + "/" + size_name(form), form,
+            form.mask == masking::window ? windowed : plain);
   };
   for (const int threads : {1, 2}) {
     for (const masking mask : masks) {
