@@ -12,16 +12,12 @@ namespace {
 
 // One plus the square of the score.
 struct square {
-  template <class V>
-  V operator()(const V& s) const {
+  template <class V> V operator()(const V& s) const {
     return simd::fma(s, s, simd::constant<V>(1));
   }
 };
 struct twice {
-  template <class V>
-  V operator()(const V& s) const {
-    return s + s;
-  }
+  template <class V> V operator()(const V& s) const { return s + s; }
 };
 // A step function looked up score by score.
 struct table {
@@ -38,12 +34,10 @@ const auto squares = [](const auto& s, const auto& a, heed::index) {
 
 // Hard attention to the first key, as a user would write it: {start, absorb, finish} and no more.
 struct first_key {
-  template <class T>
-  row_state<T> start(const row_position&) const {
-    return {T(0), T(0)};
-  }
+  template <class T> row_state<T> start(const row_position&) const { return {T(0), T(0)}; }
   template <class Arch, class T>
-  bool absorb(T* s, heed::index pitch, heed::index keys, row_state<simd::batch<T, Arch>>& state, simd::batch<T, Arch>&) const {
+  bool absorb(T* s, heed::index pitch, heed::index keys, row_state<simd::batch<T, Arch>>& state,
+              simd::batch<T, Arch>&) const {
     using B = simd::batch<T, Arch>;
     for (heed::index j = 0; j < keys; ++j) {
       const B x = simd::load<T, Arch>(s + j * pitch), one(T(1)), zero(T(0));
@@ -53,10 +47,7 @@ struct first_key {
     }
     return false;
   }
-  template <class B>
-  B finish(const row_state<B>&) const {
-    return simd::constant<B>(1);
-  }
+  template <class B> B finish(const row_state<B>&) const { return simd::constant<B>(1); }
 };
 
 }  // namespace
@@ -69,8 +60,9 @@ TEST_CASE("custom divides any function by its row sum") {
 
 TEST_CASE("custom takes a table of single numbers") {
   const table steps{{0, 0.5, 2, 1, 4}};
-  agree<double, simd::best>(attention{.mask = causal{}, .normalizer = custom{steps}}, scaled_dot,
-                            [&](const auto& s, const auto& a, heed::index) { return expected::custom(s, a, steps); });
+  agree<double, simd::best>(
+      attention{.mask = causal{}, .normalizer = custom{steps}}, scaled_dot,
+      [&](const auto& s, const auto& a, heed::index) { return expected::custom(s, a, steps); });
 }
 
 TEST_CASE("custom's derivative agrees with differences") {
@@ -79,10 +71,11 @@ TEST_CASE("custom's derivative agrees with differences") {
 }
 
 TEST_CASE("a normaliser of the user's own needs start, absorb and finish") {
-  agree<float>(attention{.mask = causal{}, .normalizer = first_key{}}, scaled_dot, [](const auto& s, const auto& a, heed::index) {
-    Eigen::MatrixXd p = Eigen::MatrixXd::Zero(s.rows(), s.cols());
-    for (Eigen::Index i = 0; i < p.rows(); ++i)
-      if (p.cols() && a(i, 0)) p(i, 0) = 1;
-    return p;
-  });
+  agree<float>(attention{.mask = causal{}, .normalizer = first_key{}}, scaled_dot,
+               [](const auto& s, const auto& a, heed::index) {
+                 Eigen::MatrixXd p = Eigen::MatrixXd::Zero(s.rows(), s.cols());
+                 for (Eigen::Index i = 0; i < p.rows(); ++i)
+                   if (p.cols() && a(i, 0)) p(i, 0) = 1;
+                 return p;
+               });
 }

@@ -10,19 +10,21 @@ namespace expected = heed::reference::normalizer;
 
 namespace {
 
-template <class T, class Arch = simd::best>
-void sweep() {
+template <class T, class Arch = simd::best> void sweep() {
   agree<T, Arch>(attention{.mask = causal{}, .normalizer = elu1{}}, scaled_dot,
                  [](const auto& s, const auto& a, heed::index) { return expected::elu1(s, a); });
-  agree<T, Arch>(attention{.mask = causal{}, .normalizer = elu1{.by = divisor::sum}}, scaled_dot,
-                 [](const auto& s, const auto& a, heed::index) { return expected::elu1_normalized(s, a); });
+  agree<T, Arch>(
+      attention{.mask = causal{}, .normalizer = elu1{.by = divisor::sum}}, scaled_dot,
+      [](const auto& s, const auto& a, heed::index) { return expected::elu1_normalized(s, a); });
 }
 
 }  // namespace
 
 TEST_CASE("elu1 weighs by elu + 1, undivided or by the row sum, float") { sweep<float>(); }
 TEST_CASE("elu1 weighs by elu + 1, undivided or by the row sum, double") { sweep<double>(); }
-TEST_CASE("elu1 weighs by elu + 1, undivided or by the row sum, one lane") { sweep<float, simd::scalar>(); }
+TEST_CASE("elu1 weighs by elu + 1, undivided or by the row sum, one lane") {
+  sweep<float, simd::scalar>();
+}
 
 TEST_CASE("elu1's derivative agrees with differences") {
   check_derivative(elu1{}, {0.3, -1.2, 4, -30});

@@ -10,8 +10,7 @@ namespace expected = heed::reference::normalizer;
 
 namespace {
 
-template <class T, class Arch = simd::best>
-void sweep() {
+template <class T, class Arch = simd::best> void sweep() {
   agree<T, Arch>(attention{.mask = causal{}, .normalizer = laplace{}}, scaled_dot,
                  [](const auto& s, const auto& a, heed::index) { return expected::laplace(s, a); });
 }

@@ -10,13 +10,19 @@ namespace expected = heed::reference::normalizer;
 
 namespace {
 
-template <class T, class Arch = simd::best>
-void sweep() {
+template <class T, class Arch = simd::best> void sweep() {
   for (const double b : {0.0, -std::log(300.0), 2.5}) {
-    const auto plain = [b](const auto& s, const auto& a, heed::index) { return expected::sigmoid(s, a, b); };
-    const auto by_sum = [b](const auto& s, const auto& a, heed::index) { return expected::sigmoid_normalized(s, a, b); };
-    agree<T, Arch>(attention{.mask = causal{}, .normalizer = sigmoid{.bias = b}}, scaled_dot, plain);
-    agree<T, Arch>(attention{.mask = causal{}, .normalizer = sigmoid{.bias = b, .by = divisor::sum}}, scaled_dot, by_sum);
+    const auto plain = [b](const auto& s, const auto& a, heed::index) {
+      return expected::sigmoid(s, a, b);
+    };
+    const auto by_sum = [b](const auto& s, const auto& a, heed::index) {
+      return expected::sigmoid_normalized(s, a, b);
+    };
+    agree<T, Arch>(attention{.mask = causal{}, .normalizer = sigmoid{.bias = b}}, scaled_dot,
+                   plain);
+    agree<T, Arch>(
+        attention{.mask = causal{}, .normalizer = sigmoid{.bias = b, .by = divisor::sum}},
+        scaled_dot, by_sum);
   }
 }
 

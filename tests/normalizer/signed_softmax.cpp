@@ -10,13 +10,15 @@ namespace expected = heed::reference::normalizer;
 
 namespace {
 
-template <class T, class Arch = simd::best>
-void sweep() {
-  agree<T, Arch>(attention{.mask = causal{}, .normalizer = signed_softmax{}}, scaled_dot,
-                 [](const auto& s, const auto& a, heed::index) { return expected::signed_softmax(s, a); });
+template <class T, class Arch = simd::best> void sweep() {
+  agree<T, Arch>(
+      attention{.mask = causal{}, .normalizer = signed_softmax{}}, scaled_dot,
+      [](const auto& s, const auto& a, heed::index) { return expected::signed_softmax(s, a); });
   // Magnitudes that grow from tile to tile, and far beyond the range of exp.
-  agree<T, Arch>(attention{.mask = causal{}, .normalizer = signed_softmax{}, .scale = 1e3}, [](const auto& q, const auto& k, heed::index) {
-    return (1e3 * (q * k.transpose())).eval(); }, [](const auto& s, const auto& a, heed::index) { return expected::signed_softmax(s, a); });
+  agree<T, Arch>(
+      attention{.mask = causal{}, .normalizer = signed_softmax{}, .scale = 1e3},
+      [](const auto& q, const auto& k, heed::index) { return (1e3 * (q * k.transpose())).eval(); },
+      [](const auto& s, const auto& a, heed::index) { return expected::signed_softmax(s, a); });
 }
 
 }  // namespace

@@ -10,14 +10,17 @@ namespace expected = heed::reference::normalizer;
 
 namespace {
 
-template <class T, class Arch = simd::best>
-void sweep() {
-  agree<T, Arch>(attention{.mask = causal{}, .normalizer = unnormalized{}}, scaled_dot,
-                 [](const auto& s, const auto& a, heed::index) { return expected::unnormalized(s, a); });
+template <class T, class Arch = simd::best> void sweep() {
+  agree<T, Arch>(
+      attention{.mask = causal{}, .normalizer = unnormalized{}}, scaled_dot,
+      [](const auto& s, const auto& a, heed::index) { return expected::unnormalized(s, a); });
   agree<T, Arch>(attention{.mask = causal{}, .normalizer = unnormalized{.over = 40}}, scaled_dot,
-                 [](const auto& s, const auto& a, heed::index) { return expected::unnormalized_over(s, a, 40); });
-  agree<T, Arch>(attention{.mask = causal{}, .normalizer = unnormalized{.by = divisor::count}}, scaled_dot,
-                 [](const auto& s, const auto& a, heed::index) { return expected::unnormalized_mean(s, a); });
+                 [](const auto& s, const auto& a, heed::index) {
+                   return expected::unnormalized_over(s, a, 40);
+                 });
+  agree<T, Arch>(
+      attention{.mask = causal{}, .normalizer = unnormalized{.by = divisor::count}}, scaled_dot,
+      [](const auto& s, const auto& a, heed::index) { return expected::unnormalized_mean(s, a); });
 }
 
 }  // namespace

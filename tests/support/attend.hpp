@@ -18,14 +18,16 @@ struct shape {
 
 /// Lengths around lanes, panels and tiles; more queries than keys gives rows without keys.
 inline const std::vector<shape>& awkward_shapes() {
-  static const std::vector<shape> all{{1, 1, 1, 1, 1, 1, 1},   {2, 3, 3, 7, 5, 3, 2},    {1, 4, 2, 25, 33, 8, 7},
-                                      {1, 2, 1, 3, 300, 17, 5}, {2, 2, 2, 49, 63, 64, 12}, {1, 1, 1, 70, 257, 5, 33},
+  static const std::vector<shape> all{{1, 1, 1, 1, 1, 1, 1},     {2, 3, 3, 7, 5, 3, 2},
+                                      {1, 4, 2, 25, 33, 8, 7},   {1, 2, 1, 3, 300, 17, 5},
+                                      {2, 2, 2, 49, 63, 64, 12}, {1, 1, 1, 70, 257, 5, 33},
                                       {1, 2, 2, 4, 0, 6, 3}};
   return all;
 }
 
 /// Scores and weights of one head in double: scores(q, k, h) [Lq×Lk], weights(s, allowed, h).
-/// `spec` must have the mask `causal`. The tolerance is `c` roundings of the largest score and value.
+/// `spec` must have the mask `causal`. The tolerance is `c` roundings of the largest score and
+/// value.
 template <class T, class Arch = simd::best, class Spec, class Scores, class Weights>
 void agree(const Spec& spec, const Scores& scores, const Weights& weights, double c = 8,
            const std::vector<shape>& shapes = awkward_shapes()) {
@@ -43,9 +45,10 @@ void agree(const Spec& spec, const Scores& scores, const Weights& weights, doubl
         const Eigen::MatrixXd expected = reference::attention(p, v.head(b, kv));
         const double mass = x.lk ? p.cwiseAbs().rowwise().sum().maxCoeff() : 0;
         const double largest = x.lk ? std::max(1.0, s.cwiseAbs().maxCoeff()) : 1;
-        const std::string where = std::to_string(x.lq) + " × " + std::to_string(x.lk) + " × " + std::to_string(x.d) +
-                                  ", head " + std::to_string(h);
-        check_close(out.head(b, h), expected, tolerance<T>(c, x.d, largest * std::max(1.0, mass)), where);
+        const std::string where = std::to_string(x.lq) + " × " + std::to_string(x.lk) + " × " +
+                                  std::to_string(x.d) + ", head " + std::to_string(h);
+        check_close(out.head(b, h), expected, tolerance<T>(c, x.d, largest * std::max(1.0, mass)),
+                    where);
       }
   }
 }

@@ -22,8 +22,7 @@ inline unsigned seed() {
 }
 
 /// Row-major [B,H,L,D].
-template <class T>
-struct tensor {
+template <class T> struct tensor {
   extents extent;
   std::vector<T> data;
 
@@ -43,14 +42,10 @@ struct tensor {
 };
 
 /// What an operation must overwrite: NaN everywhere.
-template <class T>
-tensor<T> unwritten(const extents& e) {
-  return tensor<T>(e);
-}
+template <class T> tensor<T> unwritten(const extents& e) { return tensor<T>(e); }
 
 /// Normal numbers of the given deviation; equal streams give equal tensors.
-template <class T>
-tensor<T> random(const extents& e, unsigned stream, double deviation = 1) {
+template <class T> tensor<T> random(const extents& e, unsigned stream, double deviation = 1) {
   tensor<T> t(e);
   std::mt19937 bits(seed() + 7919u * stream);
   std::normal_distribution<double> normal(0, deviation);
@@ -59,14 +54,15 @@ tensor<T> random(const extents& e, unsigned stream, double deviation = 1) {
 }
 
 /// c · ε · √length · magnitude: what a sum of `length` terms of that size may be off by.
-template <class T>
-double tolerance(double c, index length, double magnitude = 1) {
-  return c * double(std::numeric_limits<T>::epsilon()) * std::sqrt(double(std::max<index>(length, 1))) * magnitude;
+template <class T> double tolerance(double c, index length, double magnitude = 1) {
+  return c * double(std::numeric_limits<T>::epsilon()) *
+         std::sqrt(double(std::max<index>(length, 1))) * magnitude;
 }
 
 /// Every element within `allowed`; equal infinities agree, NaN never does.
 template <class Got, class Expected>
-void check_close(const Got& got, const Expected& expected, double allowed, const std::string& where = "") {
+void check_close(const Got& got, const Expected& expected, double allowed,
+                 const std::string& where = "") {
   INFO(where << " seed " << seed() << " tolerance " << allowed);
   REQUIRE(got.rows() == expected.rows());
   REQUIRE(got.cols() == expected.cols());
@@ -75,10 +71,14 @@ void check_close(const Got& got, const Expected& expected, double allowed, const
   for (Eigen::Index i = 0; i < got.rows(); ++i)
     for (Eigen::Index j = 0; j < got.cols(); ++j) {
       const double g = got(i, j), e = expected(i, j);
-      const double off = g == e ? 0 : std::isfinite(g) && std::isfinite(e) ? std::abs(g - e) : std::numeric_limits<double>::infinity();
+      const double off = g == e ? 0
+                         : std::isfinite(g) && std::isfinite(e)
+                             ? std::abs(g - e)
+                             : std::numeric_limits<double>::infinity();
       if (off > worst) worst = off, row = i, column = j;
     }
-  INFO("worst at " << row << ", " << column << ": " << (worst > 0 ? got(row, column) : 0) << " for " << (worst > 0 ? expected(row, column) : 0));
+  INFO("worst at " << row << ", " << column << ": " << (worst > 0 ? got(row, column) : 0) << " for "
+                   << (worst > 0 ? expected(row, column) : 0));
   CHECK(worst <= allowed);
 }
 

@@ -13,7 +13,8 @@ class parameters {
   constexpr parameters() = default;
   template <class R>
     requires std::ranges::contiguous_range<R> && std::ranges::sized_range<R> &&
-             std::ranges::borrowed_range<R> && std::is_floating_point_v<std::ranges::range_value_t<R>>
+                 std::ranges::borrowed_range<R> &&
+                 std::is_floating_point_v<std::ranges::range_value_t<R>>
   parameters(R&& list)  // NOLINT: every list of numbers is one
       : data_(std::ranges::data(list)),
         size_(static_cast<index>(std::ranges::size(list))),

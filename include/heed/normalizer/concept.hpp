@@ -19,17 +19,14 @@
 
 namespace heed {
 
-template <class B>
-struct row_state {
+template <class B> struct row_state {
   B max, sum;
 };
 
 // Finite, so that no inf - inf arises; below every score that is not masked.
-template <class T>
-inline constexpr T masked = std::is_same_v<T, float> ? T(-1e30f) : T(-1e300);
+template <class T> inline constexpr T masked = std::is_same_v<T, float> ? T(-1e30f) : T(-1e300);
 // The running maximum of a row that has seen nothing.
-template <class T>
-inline constexpr T nothing = std::is_same_v<T, float> ? T(-1e20f) : T(-1e200);
+template <class T> inline constexpr T nothing = std::is_same_v<T, float> ? T(-1e20f) : T(-1e200);
 
 template <class N>
 inline constexpr bool has_lse = requires(const N& n, const row_state<float>& s) { n.lse(s); };

@@ -13,14 +13,12 @@
 
 namespace heed {
 
-template <class F, class Slope = none>
-struct custom {
+template <class F, class Slope = none> struct custom {
   F weight;
   Slope slope{};
   divisor by = divisor::sum;
 
-  template <class T>
-  row_state<T> start(const row_position&) const {
+  template <class T> row_state<T> start(const row_position&) const {
     return elementwise::start<T>();
   }
   template <class Arch, class T>
@@ -33,8 +31,7 @@ struct custom {
       return simd::map_lanes<Arch, T>(weight, B(simd::select(x <= lowest, zero, x)));
     });
   }
-  template <class B>
-  B finish(const row_state<B>& state) const {
+  template <class B> B finish(const row_state<B>& state) const {
     return elementwise::finish(state, by);
   }
   template <class B>

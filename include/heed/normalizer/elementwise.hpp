@@ -16,13 +16,10 @@ enum class divisor {
 
 namespace elementwise {
 
-template <class T>
-row_state<T> start() {
-  return {T(0), T(0)};
-}
+template <class T> row_state<T> start() { return {T(0), T(0)}; }
 
-// f: batch -> batch. A masked score, and one of −inf, gets weight 0 by select; NaN stays NaN. `max` counts the
-// allowed keys where the divisor asks for it.
+// f: batch -> batch. A masked score, and one of −inf, gets weight 0 by select; NaN stays NaN. `max`
+// counts the allowed keys where the divisor asks for it.
 template <class Arch, class T, class F>
 bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state, divisor by,
             const F& f) {
@@ -41,8 +38,7 @@ bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& stat
 }
 
 // 1 / d
-template <class B>
-B finish(const row_state<B>& state, divisor by) {
+template <class B> B finish(const row_state<B>& state, divisor by) {
   using simd::constant;
   const B zero = constant<B>(0), one = constant<B>(1);
   if (by == divisor::count) return simd::select(state.max == zero, zero, B(one / state.max));
@@ -59,7 +55,8 @@ B dscore(const B& slope, const B& dp, const B& delta, const row_state<B>& state,
   B shift = zero;
   if (by == divisor::sum) shift = delta;
   if (by == divisor::bounded_sum)
-    shift = simd::select(state.sum > one, delta, simd::select(state.sum < zero - one, B(zero - delta), zero));
+    shift = simd::select(state.sum > one, delta,
+                         simd::select(state.sum < zero - one, B(zero - delta), zero));
   return elementwise::finish(state, by) * slope * (dp - shift);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// normalizer/elu1: p_ij = elu(s_ij) + 1, that is s + 1 above zero and e^s below; undivided or by the
-// row sum.
+// normalizer/elu1: p_ij = elu(s_ij) + 1, that is s + 1 above zero and e^s below; undivided or by
+// the row sum.
 #pragma once
 
 #include <heed/normalizer/elementwise.hpp>
@@ -10,29 +10,26 @@ namespace heed {
 struct elu1 {
   divisor by = divisor::one;
 
-  template <class B>
-  B weight(const B& s) const {
+  template <class B> B weight(const B& s) const {
     const B zero = simd::constant<B>(0);
     const B below = simd::exp(B(simd::min(zero, s)));
     return simd::select(s > zero, B(s + simd::constant<B>(1)), below);
   }
   // d weight / ds
-  template <class B>
-  B slope(const B& s) const {
+  template <class B> B slope(const B& s) const {
     return simd::exp(B(simd::min(simd::constant<B>(0), s)));
   }
 
-  template <class T>
-  row_state<T> start(const row_position&) const {
+  template <class T> row_state<T> start(const row_position&) const {
     return elementwise::start<T>();
   }
   template <class Arch, class T>
   bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
               simd::batch<T, Arch>&) const {
-    return elementwise::absorb<Arch>(s, pitch, keys, state, by, [this](auto x) { return weight(x); });
+    return elementwise::absorb<Arch>(s, pitch, keys, state, by,
+                                     [this](auto x) { return weight(x); });
   }
-  template <class B>
-  B finish(const row_state<B>& state) const {
+  template <class B> B finish(const row_state<B>& state) const {
     return elementwise::finish(state, by);
   }
   template <class B>

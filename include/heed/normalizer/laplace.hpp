@@ -14,32 +14,34 @@ struct laplace {
   divisor by = divisor::one;
 
   void check(const problem_shape&) const {
-    if (!(deviation > 0)) check::fail("heed::laplace", "deviation must be positive, not " + std::to_string(deviation));
+    if (!(deviation > 0))
+      check::fail("heed::laplace", "deviation must be positive, not " + std::to_string(deviation));
   }
 
-  template <class B>
-  B weight(const B& s) const {
+  template <class B> B weight(const B& s) const {
     const B half = simd::constant<B>(0.5);
-    return simd::fma(half, B(simd::erf(B((s - simd::constant<B>(mean)) * simd::constant<B>(1 / (deviation * root2))))), half);
+    return simd::fma(
+        half,
+        B(simd::erf(B((s - simd::constant<B>(mean)) * simd::constant<B>(1 / (deviation * root2))))),
+        half);
   }
   // d weight / ds
-  template <class B>
-  B slope(const B& s) const {
+  template <class B> B slope(const B& s) const {
     const B z = (s - simd::constant<B>(mean)) * simd::constant<B>(1 / deviation);
-    return simd::exp(B(z * z * simd::constant<B>(-0.5))) * simd::constant<B>(1 / (deviation * root2 * root_pi));
+    return simd::exp(B(z * z * simd::constant<B>(-0.5))) *
+           simd::constant<B>(1 / (deviation * root2 * root_pi));
   }
 
-  template <class T>
-  row_state<T> start(const row_position&) const {
+  template <class T> row_state<T> start(const row_position&) const {
     return elementwise::start<T>();
   }
   template <class Arch, class T>
   bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
               simd::batch<T, Arch>&) const {
-    return elementwise::absorb<Arch>(s, pitch, keys, state, by, [this](auto x) { return weight(x); });
+    return elementwise::absorb<Arch>(s, pitch, keys, state, by,
+                                     [this](auto x) { return weight(x); });
   }
-  template <class B>
-  B finish(const row_state<B>& state) const {
+  template <class B> B finish(const row_state<B>& state) const {
     return elementwise::finish(state, by);
   }
   template <class B>

@@ -9,27 +9,22 @@ namespace heed {
 struct linear {
   divisor by = divisor::one;
 
-  template <class B>
-  B weight(const B& s) const {
-    return s;
-  }
+  template <class B> B weight(const B& s) const { return s; }
   // d weight / ds
-  template <class B>
-  B slope(const B& s) const {
+  template <class B> B slope(const B& s) const {
     return simd::constant<B>(1) + s * simd::constant<B>(0);
   }
 
-  template <class T>
-  row_state<T> start(const row_position&) const {
+  template <class T> row_state<T> start(const row_position&) const {
     return elementwise::start<T>();
   }
   template <class Arch, class T>
   bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
               simd::batch<T, Arch>&) const {
-    return elementwise::absorb<Arch>(s, pitch, keys, state, by, [this](auto x) { return weight(x); });
+    return elementwise::absorb<Arch>(s, pitch, keys, state, by,
+                                     [this](auto x) { return weight(x); });
   }
-  template <class B>
-  B finish(const row_state<B>& state) const {
+  template <class B> B finish(const row_state<B>& state) const {
     return elementwise::finish(state, by);
   }
   template <class B>

@@ -13,33 +13,32 @@ struct relu {
   divisor by = divisor::one;
 
   void check(const problem_shape&) const {
-    if (power != 1 && power != 2) check::fail("heed::relu", "power must be 1 or 2, not " + std::to_string(power));
-    if (!(over > 0)) check::fail("heed::relu", "over must be positive, not " + std::to_string(over));
+    if (power != 1 && power != 2)
+      check::fail("heed::relu", "power must be 1 or 2, not " + std::to_string(power));
+    if (!(over > 0))
+      check::fail("heed::relu", "over must be positive, not " + std::to_string(over));
   }
 
-  template <class B>
-  B weight(const B& s) const {
+  template <class B> B weight(const B& s) const {
     const B x = simd::max(simd::constant<B>(0), s), scaled = x * simd::constant<B>(1 / over);
     return power == 1 ? scaled : B(scaled * x);
   }
   // d weight / ds
-  template <class B>
-  B slope(const B& s) const {
+  template <class B> B slope(const B& s) const {
     const B zero = simd::constant<B>(0), c = simd::constant<B>(1 / over);
     return simd::select(s > zero, power == 1 ? c : B((c + c) * s), zero);
   }
 
-  template <class T>
-  row_state<T> start(const row_position&) const {
+  template <class T> row_state<T> start(const row_position&) const {
     return elementwise::start<T>();
   }
   template <class Arch, class T>
   bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
               simd::batch<T, Arch>&) const {
-    return elementwise::absorb<Arch>(s, pitch, keys, state, by, [this](auto x) { return weight(x); });
+    return elementwise::absorb<Arch>(s, pitch, keys, state, by,
+                                     [this](auto x) { return weight(x); });
   }
-  template <class B>
-  B finish(const row_state<B>& state) const {
+  template <class B> B finish(const row_state<B>& state) const {
     return elementwise::finish(state, by);
   }
   template <class B>

@@ -10,8 +10,7 @@
 namespace heed {
 
 struct signed_softmax {
-  template <class T>
-  row_state<T> start(const row_position& at) const {
+  template <class T> row_state<T> start(const row_position& at) const {
     return softmax{}.start<T>(at);
   }
 
@@ -35,14 +34,8 @@ struct signed_softmax {
     return moved;
   }
 
-  template <class B>
-  B finish(const row_state<B>& state) const {
-    return softmax{}.finish(state);
-  }
-  template <class B>
-  B lse(const row_state<B>& state) const {
-    return softmax{}.lse(state);
-  }
+  template <class B> B finish(const row_state<B>& state) const { return softmax{}.finish(state); }
+  template <class B> B lse(const row_state<B>& state) const { return softmax{}.lse(state); }
   // d|s| = |p| (sign(s) dp - δ), ds = sign(s) d|s|
   template <class B>
   B dscore(const B&, const B& p, const B& dp, const B& delta, const row_state<B>&) const {
@@ -51,8 +44,7 @@ struct signed_softmax {
 
  private:
   // |s|, and `masked` for what is masked.
-  template <class B>
-  static B magnitude(const B& s) {
+  template <class B> static B magnitude(const B& s) {
     const B lowest = simd::constant<B>(masked<simd::value<B>> / 2);
     return simd::select(s <= lowest, simd::constant<B>(masked<simd::value<B>>), simd::abs(s));
   }

@@ -22,8 +22,7 @@ struct sink_softmax {
                                             std::to_string(logits.size()));
   }
 
-  template <class T>
-  row_state<T> start(const row_position& at) const {
+  template <class T> row_state<T> start(const row_position& at) const {
     const double z = logits.get(at.h, 0) * simd::log2e;
     if (z <= double(nothing<T>)) return softmax{}.start<T>(at);
     return {static_cast<T>(z), T(1)};
@@ -33,14 +32,8 @@ struct sink_softmax {
               simd::batch<T, Arch>& factor) const {
     return softmax{}.absorb<Arch>(s, pitch, keys, state, factor);
   }
-  template <class B>
-  B finish(const row_state<B>& state) const {
-    return softmax{}.finish(state);
-  }
-  template <class B>
-  B lse(const row_state<B>& state) const {
-    return softmax{}.lse(state);
-  }
+  template <class B> B finish(const row_state<B>& state) const { return softmax{}.finish(state); }
+  template <class B> B lse(const row_state<B>& state) const { return softmax{}.lse(state); }
 
   template <class B>
   B dscore(const B&, const B& p, const B& dp, const B& delta, const row_state<B>&) const {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// normalizer/softmax: p_ij = e^{s_ij - m_i} / Σ_j e^{s_ij - m_i}, lse_i = m_i + log Σ_j e^{s_ij - m_i}.
+// normalizer/softmax: p_ij = e^{s_ij - m_i} / Σ_j e^{s_ij - m_i},
+// lse_i = m_i + log Σ_j e^{s_ij - m_i}.
 //
 // Online over key tiles (numerics/online_softmax). The maximum is lazy: it moves only where a tile
 // exceeds it by more than 2^8, which is exact after normalising and saves the rescaling of outputs.
@@ -12,10 +13,7 @@
 namespace heed {
 
 struct softmax {
-  template <class T>
-  row_state<T> start(const row_position&) const {
-    return {nothing<T>, T(0)};
-  }
+  template <class T> row_state<T> start(const row_position&) const { return {nothing<T>, T(0)}; }
 
   template <class Arch, class T>
   bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
@@ -27,13 +25,11 @@ struct softmax {
     return moved;
   }
 
-  template <class B>
-  B finish(const row_state<B>& state) const {
+  template <class B> B finish(const row_state<B>& state) const {
     using simd::constant;
     return simd::select(empty(state), constant<B>(0), B(constant<B>(1) / state.sum));
   }
-  template <class B>
-  B lse(const row_state<B>& state) const {
+  template <class B> B lse(const row_state<B>& state) const {
     using simd::constant;
     const B value = simd::fma(state.max, constant<B>(simd::ln2), simd::log(state.sum));
     return simd::select(empty(state), constant<B>(-std::numeric_limits<double>::infinity()), value);
@@ -45,8 +41,7 @@ struct softmax {
   }
 
   // Moves the maximum to `top` (log2 units) where that exceeds it by more than 8; true if it moved.
-  template <class B>
-  static bool raise(const B& top, row_state<B>& state, B& factor) {
+  template <class B> static bool raise(const B& top, row_state<B>& state, B& factor) {
     const auto grown = top > state.max + simd::constant<B>(8);
     if (!simd::any(grown)) return false;
     const B max = simd::select(grown, top, state.max);
@@ -57,8 +52,7 @@ struct softmax {
   }
 
  private:
-  template <class B>
-  static auto empty(const row_state<B>& state) {
+  template <class B> static auto empty(const row_state<B>& state) {
     return state.max <= B(nothing<simd::value<B>>);
   }
 
@@ -81,8 +75,7 @@ struct softmax {
     using B = simd::batch<T, Arch>;
     B sum[4] = {B(T(0)), B(T(0)), B(T(0)), B(T(0))};
     index j = 0;
-    for (; j + 4 <= keys; j += 4)
-      HEED_UNROLL for (int i = 0; i < 4; ++i) {
+    for (; j + 4 <= keys; j += 4) HEED_UNROLL for (int i = 0; i < 4; ++i) {
         T* x = s + (j + i) * pitch;
         const B p = simd::exp2(B(simd::fma(simd::load<T, Arch>(x), unit, shift)));
         simd::store(x, p);

@@ -31,8 +31,7 @@ struct part {
 
 namespace detail {
 
-template <class T>
-T load_one(const operand& x, index b, index h, index l) {
+template <class T> T load_one(const operand& x, index b, index h, index l) {
   T value;
   simd::load_row(x.type, x.row(b, h, l), 1, 1, &value);
   return value;
@@ -60,13 +59,17 @@ void merge_row(std::span<const heed::part> parts, const outputs& to, index b, in
       const T each = load_one<T>(r.lse, b, h, l);
       if (each == -infinity) continue;
       const operand& x = r.out;
-      simd::load_row(x.type, static_cast<const unsigned char*>(x.row(b, h, l)) + first * x.stride[3] * size_of(x.type),
-                     x.stride[3], count, one);
+      simd::load_row(
+          x.type,
+          static_cast<const unsigned char*>(x.row(b, h, l)) + first * x.stride[3] * size_of(x.type),
+          x.stride[3], count, one);
       simd::add_scaled<Arch>(T(std::exp(each - max) / sum), one, count, total);
     }
     const result& x = to.out;
-    simd::store_row(x.type, total, count, static_cast<unsigned char*>(x.row(b, h, l)) + first * x.stride[3] * size_of(x.type),
-                    x.stride[3]);
+    simd::store_row(
+        x.type, total, count,
+        static_cast<unsigned char*>(x.row(b, h, l)) + first * x.stride[3] * size_of(x.type),
+        x.stride[3]);
   }
   if (to.lse.present()) simd::store_row(to.lse.type, &lse, 1, to.lse.row(b, h, l), 1);
 }
@@ -77,15 +80,19 @@ inline void check_merge(std::span<const heed::part> parts, const outputs& to) {
   const bool work = o[0] * o[1] * o[2] > 0;
   for (const part& r : parts) {
     const auto broken = [&](const char* rule) {
-      check::fail("heed::merge", rule, {{"out", operand(to.out)}, {"part out", r.out}, {"part lse", r.lse}});
+      check::fail("heed::merge", rule,
+                  {{"out", operand(to.out)}, {"part out", r.out}, {"part lse", r.lse}});
     };
     if (r.out.extent != o) broken("every part must have the extents of out");
     if (r.lse.extent != expected) broken("the lse of a part must be [B,H,L]");
-    if (work && (!r.lse.present() || (o[3] > 0 && !r.out.present()))) broken("parts must not be null");
+    if (work && (!r.lse.present() || (o[3] > 0 && !r.out.present())))
+      broken("parts must not be null");
   }
-  if (work && o[3] > 0 && !to.out.present()) check::fail("heed::merge", "out must not be null", {{"out", operand(to.out)}});
+  if (work && o[3] > 0 && !to.out.present())
+    check::fail("heed::merge", "out must not be null", {{"out", operand(to.out)}});
   if (to.lse.present() && to.lse.extent != expected)
-    check::fail("heed::merge", "lse must be [B,H,L]", {{"out", operand(to.out)}, {"lse", operand(to.lse)}});
+    check::fail("heed::merge", "lse must be [B,H,L]",
+                {{"out", operand(to.out)}, {"lse", operand(to.lse)}});
 }
 
 }  // namespace detail

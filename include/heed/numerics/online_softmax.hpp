@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// numerics/online_softmax: the recurrence that the tile loop runs a tile at a time, one key at a time.
+// numerics/online_softmax: the recurrence that the tile loop runs a tile at a time, one key at a
+// time.
 //
 //   m' = max(m, s)    l ← l·e^{m-m'} + e^{s-m'}    acc ← acc·e^{m-m'} + e^{s-m'} v
 //   o = acc / l       lse = m + log l
@@ -15,8 +16,7 @@
 
 namespace heed {
 
-template <class T>
-struct online_softmax {
+template <class T> struct online_softmax {
   static constexpr T infinity = std::numeric_limits<T>::infinity();
 
   // What one key asks of an accumulator: acc ← keep · acc + weight · v.
@@ -44,7 +44,8 @@ struct online_softmax {
   // The keys of `other`, which met none of ours; its accumulator is not normalised yet either.
   void absorb(const online_softmax& other, const T* other_acc, index channels, T* acc) {
     if (other.empty()) return;
-    const T top = std::max(max, other.max), keep = std::exp(max - top), weight = std::exp(other.max - top);
+    const T top = std::max(max, other.max), keep = std::exp(max - top),
+            weight = std::exp(other.max - top);
     for (index d = 0; d < channels; ++d) acc[d] = acc[d] * keep + weight * other_acc[d];
     sum = sum * keep + weight * other.sum;
     max = top;

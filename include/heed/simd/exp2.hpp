@@ -32,28 +32,24 @@ HEED_INLINE xsimd::batch<float, A> exp2_fraction(const xsimd::batch<float, A>& f
 }  // namespace detail
 
 // Requires x <= 127.
-template <class A>
-HEED_INLINE xsimd::batch<float, A> exp2(xsimd::batch<float, A> x) {
+template <class A> HEED_INLINE xsimd::batch<float, A> exp2(xsimd::batch<float, A> x) {
   using B = xsimd::batch<float, A>;
   B f;
   const B scale = power_of_two::split<A>(xsimd::max(B(-127.0f), x), f);
   return detail::exp2_fraction(f) * scale;
 }
-template <class A>
-HEED_INLINE xsimd::batch<double, A> exp2(xsimd::batch<double, A> x) {
+template <class A> HEED_INLINE xsimd::batch<double, A> exp2(xsimd::batch<double, A> x) {
   using B = xsimd::batch<double, A>;
   return xsimd::select(x < B(-1022.0), B(0.0), xsimd::exp2(xsimd::max(B(-1022.0), x)));
 }
-template <number T>
-T exp2(T x) {
+template <number T> T exp2(T x) {
   constexpr T lowest = std::is_same_v<T, float> ? T(-126.5) : T(-1022);
   return x < lowest ? T(0) : std::exp2(x);
 }
 
 // e^x, with x capped at 88.02 (float) or 709 (double); exactly 0 below -87.7 or -708. float: log2 e
 // in two parts, so that the error does not grow with |x|.
-template <class A>
-HEED_INLINE xsimd::batch<float, A> exp(xsimd::batch<float, A> x) {
+template <class A> HEED_INLINE xsimd::batch<float, A> exp(xsimd::batch<float, A> x) {
   using B = xsimd::batch<float, A>;
   x = xsimd::max(B(-88.02f), xsimd::min(B(88.02f), x));
   B rest;
@@ -63,13 +59,12 @@ HEED_INLINE xsimd::batch<float, A> exp(xsimd::batch<float, A> x) {
   const B f = xsimd::fma(x, B(0x1.4ae0cp-26f), B(xsimd::fma(x, B(0x1.715476p+0f), B(-whole))));
   return detail::exp2_fraction(f) * scale;
 }
-template <class A>
-HEED_INLINE xsimd::batch<double, A> exp(xsimd::batch<double, A> x) {
+template <class A> HEED_INLINE xsimd::batch<double, A> exp(xsimd::batch<double, A> x) {
   using B = xsimd::batch<double, A>;
-  return xsimd::select(x < B(-708.0), B(0.0), xsimd::exp(xsimd::max(B(-708.0), xsimd::min(B(709.0), x))));
+  return xsimd::select(x < B(-708.0), B(0.0),
+                       xsimd::exp(xsimd::max(B(-708.0), xsimd::min(B(709.0), x))));
 }
-template <number T>
-T exp(T x) {
+template <number T> T exp(T x) {
   constexpr bool single = std::is_same_v<T, float>;
   if (x < (single ? T(-87.68) : T(-708))) return T(0);
   constexpr T most = single ? T(88.02) : T(709);
@@ -77,16 +72,14 @@ T exp(T x) {
 }
 
 // 1 / (1 + e^-x), with the exponential of a non-positive number only.
-template <class V>
-HEED_INLINE V sigmoid(const V& x) {
+template <class V> HEED_INLINE V sigmoid(const V& x) {
   const V e = simd::exp(V(constant<V>(0) - simd::abs(x)));
   const V one = constant<V>(1);
   return simd::select(x < constant<V>(0), e, one) / (one + e);
 }
 
 // float: 1 - 2e / (1 + e) with e = e^-2|x|; an odd polynomial below 0.625, where that would cancel.
-template <class A>
-HEED_INLINE xsimd::batch<float, A> tanh(const xsimd::batch<float, A>& x) {
+template <class A> HEED_INLINE xsimd::batch<float, A> tanh(const xsimd::batch<float, A>& x) {
   using B = xsimd::batch<float, A>;
   const B a = xsimd::abs(x), one(1.0f), t = x * x;
   const B e = simd::exp(B(a * B(-2.0f)));
@@ -99,13 +92,9 @@ HEED_INLINE xsimd::batch<float, A> tanh(const xsimd::batch<float, A>& x) {
   const B near = xsimd::fma(B(t * p), x, x);
   return xsimd::select(a < B(0.625f), near, xsimd::copysign(far, x));
 }
-template <class A>
-HEED_INLINE xsimd::batch<double, A> tanh(const xsimd::batch<double, A>& x) {
+template <class A> HEED_INLINE xsimd::batch<double, A> tanh(const xsimd::batch<double, A>& x) {
   return xsimd::tanh(x);
 }
-template <number T>
-T tanh(T x) {
-  return std::tanh(x);
-}
+template <number T> T tanh(T x) { return std::tanh(x); }
 
 }  // namespace heed::simd

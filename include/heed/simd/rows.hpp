@@ -7,8 +7,7 @@
 namespace heed::simd {
 
 // x[i] = f(x[i]); f takes vectors and single numbers, or single numbers only.
-template <class Arch, class T, class F>
-void map_row(T* x, index count, const F& f) {
+template <class Arch, class T, class F> void map_row(T* x, index count, const F& f) {
   using B = batch<T, Arch>;
   index i = 0;
   if constexpr (requires(B b) { B(f(b)); })
@@ -32,8 +31,7 @@ HEED_INLINE batch<T, Arch> map_lanes(const F& f, const batch<T, Arch>& x) {
 }
 
 // sum_i x[i]²
-template <class Arch, class T>
-T sum_of_squares(const T* x, index count) {
+template <class Arch, class T> T sum_of_squares(const T* x, index count) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
   B sum(T(0));
@@ -50,8 +48,7 @@ T sum_of_squares(const T* x, index count) {
 }
 
 // y[i] += a · x[i]
-template <class Arch, class T>
-void add_scaled(T a, const T* x, index count, T* y) {
+template <class Arch, class T> void add_scaled(T a, const T* x, index count, T* y) {
   using B = batch<T, Arch>;
   index i = 0;
   for (; i + width<T, Arch> <= count; i += width<T, Arch>)

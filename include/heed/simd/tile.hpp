@@ -48,8 +48,8 @@ HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
   B acc[MR][NV];
-  HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int n = 0; n < NV; ++n) acc[i][n] =
-      simd::load<T, Arch>(o + i * pitch + n * W);
+  // From zero, and onto O at the end: rounding errors grow with the tile, not with the row.
+  HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int n = 0; n < NV; ++n) acc[i][n] = B(T(0));
   HEED_UNROLL_4
   for (index j = 0; j < keys; ++j) {
     B lane[NV];
@@ -65,8 +65,10 @@ HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v
       }
     }
   }
-  HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int n = 0; n < NV; ++n)
-      simd::store(o + i * pitch + n * W, acc[i][n]);
+  HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int n = 0; n < NV; ++n) {
+    T* x = o + i * pitch + n * W;
+    simd::store(x, B(simd::load<T, Arch>(x) + acc[i][n]));
+  }
 }
 
 template <class T, class Arch, int NV>
@@ -131,6 +133,14 @@ HEED_NOINLINE void accumulate_selected(index vectors, const T* p, index pitch, i
       }
       simd::store(o + d * pitch + lane, sum);
     }
+}
+
+// O[d][lane] = 0
+template <class T, class Arch>
+HEED_NOINLINE void clear(index vectors, index pitch, index channels, T* o) {
+  constexpr index W = width<T, Arch>;
+  for (index d = 0; d < channels; ++d)
+    for (index n = 0; n < vectors; ++n) simd::store(o + d * pitch + n * W, batch<T, Arch>(T(0)));
 }
 
 // O[d][lane] *= factor[lane]

@@ -20,25 +20,23 @@ struct cosine {
 
   void check(const problem_shape& shape) const {
     if (!beta.empty() && beta.size() != shape.heads)
-      check::fail("heed::cosine", "beta must have one entry a query head, " + std::to_string(shape.heads) +
-                                      ", not " + std::to_string(beta.size()));
+      check::fail("heed::cosine", "beta must have one entry a query head, " +
+                                      std::to_string(shape.heads) + ", not " +
+                                      std::to_string(beta.size()));
     if (!(epsilon >= 0)) check::fail("heed::cosine", "epsilon must not be negative");
   }
   double default_scale(index) const { return 1; }
 
-  template <class Arch, class T>
-  void query(T* row, index depth, const row_position& at) const {
+  template <class Arch, class T> void query(T* row, index depth, const row_position& at) const {
     normalize<Arch>(row, depth, T(beta.get(at.h, 1)));
   }
-  template <class Arch, class T>
-  void key(T* row, index depth, const row_position&) const {
+  template <class Arch, class T> void key(T* row, index depth, const row_position&) const {
     normalize<Arch>(row, depth, T(1));
   }
 
  private:
   // A zero row stays zero, whatever ε.
-  template <class Arch, class T>
-  void normalize(T* row, index depth, T length) const {
+  template <class Arch, class T> void normalize(T* row, index depth, T length) const {
     const T norm = std::max(std::sqrt(simd::sum_of_squares<Arch>(row, depth)), T(epsilon));
     const T factor = norm == T(0) ? T(0) : length / norm;
     simd::map_row<Arch>(row, depth, [factor](auto x) { return x * decltype(x)(factor); });

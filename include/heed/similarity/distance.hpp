@@ -28,21 +28,19 @@ struct distance {
   double default_scale(index depth) const { return detail::distance_scale(c, depth); }
   index width(index depth) const { return depth + 2; }
 
-  template <class Arch, class T>
-  void query(T* row, index depth, const row_position&) const {
+  template <class Arch, class T> void query(T* row, index depth, const row_position&) const {
     row[depth] = -simd::sum_of_squares<Arch>(row, depth);
     row[depth + 1] = T(-1);
     simd::map_row<Arch>(row, depth, [](auto x) { return x + x; });
   }
-  template <class Arch, class T>
-  void key(T* row, index depth, const row_position&) const {
+  template <class Arch, class T> void key(T* row, index depth, const row_position&) const {
     row[depth] = T(1);
     row[depth + 1] = simd::sum_of_squares<Arch>(row, depth);
   }
 };
 
-// The same from the differences themselves, to full relative accuracy. Two operations a channel
-// where `distance` has one. The scale enters through the rows: both are multiplied by √(1/c).
+// The same from the differences themselves, to full relative accuracy: two operations a channel
+// where `distance` has one. Leave `attention::scale` alone: it would multiply q.
 struct direct_distance {
   double c = 0;
 
@@ -50,29 +48,23 @@ struct direct_distance {
   double default_scale(index) const { return 1; }
 
   template <class Arch, class T>
-  void query(T* row, index depth, const row_position&) const {
-    const T factor = T(std::sqrt(detail::distance_scale(c, depth)));
-    simd::map_row<Arch>(row, depth, [factor](auto x) { return x * decltype(x)(factor); });
-  }
-  template <class Arch, class T>
-  void key(T* row, index depth, const row_position& at) const {
-    query<Arch>(row, depth, at);
-  }
-  template <class Arch, class T>
-  void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch, index depth, T* s) const {
+  void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
+              index depth, T* s) const {
     using B = simd::batch<T, Arch>;
     constexpr index W = simd::width<T, Arch>;
+    const B factor(T(-detail::distance_scale(c, depth)));
     for (index j = 0; j < keys; ++j)
       for (index v = 0; v < vectors; ++v) {
         B even(T(0)), odd(T(0));
         const auto add = [&](B& sum, index channel) {
-          const B d = simd::load<T, Arch>(q + channel * pitch + v * W) - B(key[j * stride + channel]);
+          const B d =
+              simd::load<T, Arch>(q + channel * pitch + v * W) - B(key[j * stride + channel]);
           sum = simd::fma(d, d, sum);
         };
         index i = 0;
         for (; i + 2 <= depth; i += 2) add(even, i), add(odd, i + 1);
         if (i < depth) add(even, i);
-        simd::store(s + j * pitch + v * W, B(B(T(0)) - (even + odd)));
+        simd::store(s + j * pitch + v * W, B((even + odd) * factor));
       }
   }
 };

@@ -13,22 +13,17 @@
 namespace heed {
 
 struct identity_feature {
-  template <class V>
-  V operator()(const V& x) const {
-    return x;
-  }
+  template <class V> V operator()(const V& x) const { return x; }
 };
 // elu(x) + 1: x + 1 above zero, e^x below.
 struct elu1_feature {
-  template <class V>
-  V operator()(const V& x) const {
+  template <class V> V operator()(const V& x) const {
     const V zero = simd::constant<V>(0);
     return simd::select(x > zero, V(x + simd::constant<V>(1)), simd::exp(V(simd::min(zero, x))));
   }
 };
 
-template <class Feature = identity_feature>
-struct feature_product {
+template <class Feature = identity_feature> struct feature_product {
   Feature feature{};
 
   double default_scale(index) const { return 1; }
@@ -38,15 +33,13 @@ struct feature_product {
     else
       return depth;
   }
-  template <class Arch, class T>
-  void query(T* row, index depth, const row_position&) const {
+  template <class Arch, class T> void query(T* row, index depth, const row_position&) const {
     if constexpr (requires { feature(row, depth); })
       feature(row, depth);
     else
       simd::map_row<Arch>(row, depth, feature);
   }
-  template <class Arch, class T>
-  void key(T* row, index depth, const row_position& at) const {
+  template <class Arch, class T> void key(T* row, index depth, const row_position& at) const {
     query<Arch>(row, depth, at);
   }
 };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
-// similarity/qk_norm: x ← g ⊙ x / √(mean_c x_c² + ε), a row transform for `.query` and `.key`, before
-// positions: .query = qk_norm{g_q} | rope{…}.
+// similarity/qk_norm: x ← g ⊙ x / √(mean_c x_c² + ε), a row transform for `.query` and `.key`,
+// before positions: .query = qk_norm{g_q} | rope{…}.
 //
 // Gains [D], or [H,D] with the heads of the operand it transforms; without gains g = 1. The mean
-// runs over the channels of one head: a norm over all heads jointly is the caller's, before the call.
+// runs over the channels of one head: a norm over all heads jointly is the caller's, before the
+// call.
 #pragma once
 
 #include <heed/core/check.hpp>
@@ -20,15 +21,16 @@ struct qk_norm {
     const index n = gain.size(), depth = rows.channels;
     if (n != 0 && n != depth && n != rows.heads * depth)
       check::fail("heed::qk_norm", "gain must be [D] or [H,D], " + std::to_string(depth) + " or " +
-                                       std::to_string(rows.heads * depth) + " numbers, not " + std::to_string(n));
+                                       std::to_string(rows.heads * depth) + " numbers, not " +
+                                       std::to_string(n));
     if (!(epsilon >= 0)) check::fail("heed::qk_norm", "epsilon must not be negative");
   }
 
-  template <class Arch, class T>
-  void row(T* x, index depth, const row_position& at) const {
+  template <class Arch, class T> void row(T* x, index depth, const row_position& at) const {
     const T mean = simd::sum_of_squares<Arch>(x, depth) / T(depth);
     const T factor = T(1) / std::sqrt(mean + T(epsilon));
-    if (gain.empty()) return simd::map_row<Arch>(x, depth, [factor](auto v) { return v * decltype(v)(factor); });
+    if (gain.empty())
+      return simd::map_row<Arch>(x, depth, [factor](auto v) { return v * decltype(v)(factor); });
     const index first = gain.size() > depth ? at.h * depth : 0;
     for (index c = 0; c < depth; ++c) x[c] *= factor * T(gain[first + c]);
   }
