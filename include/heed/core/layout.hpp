@@ -39,7 +39,7 @@ concept mdspan_like = requires(X& x) {
   X::rank();
 };
 template <class X>
-concept contiguous_like = !tensor_like<X> && !matrix_like<X> && requires(X& x) {
+concept contiguous_like = !tensor_like<X> && !requires(X& x) { x.rows(); } && requires(X& x) {
   { x.data() } -> std::convertible_to<const void*>;
   { x.size() } -> std::convertible_to<index>;
   x[0];
