@@ -5,6 +5,7 @@
 //   dense/bias, alibi, lambda  score modifiers; vs_none
 //   dense/rope                 rotated queries and keys; vs_plain
 //   dense/blhd                 [batch, length, head, dim] strides; vs_bhld
+//   dense/additive             additive similarity; vs_tanh, a loop of as many tanh
 //   dense/scaling              two threads; vs_t1
 //   dense/small                one head of a few queries; vs_eigen
 // vs_<name> is how many times as long <name> takes, by medians of runs in turns.
@@ -16,8 +17,10 @@
 #include <heed/mask/combine.hpp>
 #include <heed/mask/window.hpp>
 #include <heed/position/rope.hpp>
+#include <heed/reference/attend.hpp>
 #include <heed/score/alibi.hpp>
 #include <heed/score/bias.hpp>
+#include <heed/similarity/additive.hpp>
 
 #include <unsupported/Eigen/CXX11/Tensor>
 
@@ -113,6 +116,7 @@ template <class Mask> void against_peers(trial& t, const Mask& mask) {
   const auto ours = make_call(form, spec, in.q.data(), in.k.data(), in.v.data(), out.data());
   ours();
   check("heed", form, in.q.data(), in.k.data(), in.v.data(), out.data());
+  t.note("scratch_mib", static_cast<double>(ours.scratch->capacity()) * 0x1p-20);
   t.measure_with_peers(led(ours), in);
 }
 
@@ -266,6 +270,39 @@ void scaling(trial& t) {
   });
 }
 
+// Additive similarity against the tanh loop that it cannot do without: as many tanh, on data in L1.
+void additive(trial& t) {
+  const shape& form = t.form();
+  const inputs in(form);
+  const auto weight = bench::normal_numbers(form.dim, 4);
+  auto out = room(form), exact = room(form);
+  const heed::attention spec{.similarity = heed::additive<>{.weight = weight}};
+  const auto ours = make_call(form, spec, in.q.data(), in.k.data(), in.v.data(), out.data());
+  ours();
+  const index rows = std::min<index>(form.queries, 16);
+  heed::reference::attend(spec, ours.q.slice_rows(0, rows), ours.k, ours.v,
+                          heads_outside(exact.data(), form.batch, form.heads, rows, form.dim));
+  for (index h = 0; h < form.heads; ++h) {
+    for (index i = 0; i < rows * form.dim; ++i) {
+      const float got = out[static_cast<std::size_t>(h * form.queries * form.dim + i)];
+      const float want = exact[static_cast<std::size_t>(h * rows * form.dim + i)];
+      if (!(std::abs(got - want) < 1e-4f)) bench::fail("heed with additive similarity is wrong");
+    }
+  }
+  namespace simd = heed::simd;
+  constexpr index lanes = simd::width<float, simd::best>;
+  auto block = bench::normal_numbers(4096, 5);
+  const index blocks = form.heads * form.queries * form.keys * form.dim / 4096;
+  const auto loop = [&] {
+    for (index b = 0; b < blocks; ++b) {
+      for (index i = 0; i < 4096; i += lanes) {
+        simd::store(block.data() + i, simd::tanh(simd::load<float, simd::best>(block.data() + i)));
+      }
+    }
+  };
+  t.measure({led(ours), timed("tanh", loop)}, {.least_rounds = 15});
+}
+
 // One head, few queries: the cost of a call. The rival is the plain Eigen expression on kept
 // memory.
 void small(trial& t) {
@@ -319,6 +356,8 @@ void add_all(bench::suite& all) {
   add_variant(all, "lambda", lambda);
   add_variant(all, "rope", rope);
   add_variant(all, "blhd", strided);
+  const shape additive_form = bench::square(masking::full, 8, 8, 64, 512, 1);
+  all.add("dense/additive/full/" + size_name(additive_form), additive_form, additive);
   for (const masking mask : masks) {
     const shape form = bench::square(mask, 8, 8, 64, 2048, 2);
     all.add("dense/scaling/" + mask_name(form) + "/" + size_name(form), form, scaling);

@@ -2,16 +2,15 @@
 # SPDX-License-Identifier: BSL-1.0
 """Turns Google Benchmark's JSON into the tables of docs/benchmarks.md and the data of plot.gp.
 
-    bench/table.py RESULTS.json...          rewrites docs/benchmarks.md, writes docs/dense.dat
-    bench/table.py --run BUILD RESULTS.json runs BUILD/bench/bench.dense --peers first
+    bench/table.py RESULTS.json... [--avx2 RESULTS.json...]
 
-Of several files the last that holds a case wins.
+rewrites the tables of docs/benchmarks.md and writes docs/dense.dat. Of several files the last that
+holds a case wins.
 """
 
 import json
 import pathlib
 import re
-import subprocess
 import sys
 
 docs = pathlib.Path(__file__).resolve().parent.parent / "docs"
@@ -19,7 +18,7 @@ peers = ["eigen", "openblas", "onednn", "torch", "ort_mha", "ort_attention", "or
 titles = {"eigen": "Eigen", "openblas": "OpenBLAS", "onednn": "oneDNN", "torch": "libtorch",
           "ort_mha": "ORT MHA", "ort_attention": "ORT Attention", "ort_gqa": "ORT GQA"}
 variants = {"kv_half": "float", "kv_bfloat16": "float", "bias": "none", "alibi": "none", "lambda": "none",
-            "rope": "plain", "blhd": "bhld", "scaling": "t1"}
+            "rope": "plain", "blhd": "bhld", "scaling": "t1", "additive": "tanh"}
 
 
 def load(files):
@@ -104,22 +103,30 @@ def plot_data(cases):
     return "\n\n\n".join(blocks) + "\n"
 
 
+def narrow(cases):
+    rows = [[f"`{n}`", f"{c['gflops']:.0f}", f"{100 * c['share']:.0f}", f"{100 * c['share_median']:.0f}"]
+            for n, c in cases.items() if n.startswith("dense/") and not n.startswith("dense/small")]
+    return table(["case", "GFLOP/s", "% of peak, best", "median"], rows)
+
+
+def described(context):
+    caches = ", ".join(f"L{c['level']} {c['type'].lower()} {c['size'] // 1024} KiB" for c in context["caches"])
+    return (f"{context['num_cpus']} processors; {caches}. Built for {context['instructions']} by {context['compiler']}. "
+            f"Multiply-add peak {float(context['fma_gflops_t1']):.0f} GFLOP/s on one processor, "
+            f"{float(context['fma_gflops_t2']):.0f} on two.\n")
+
+
 def main():
     words = sys.argv[1:]
-    if words and words[0] == "--run":
-        _, build, out = words
-        subprocess.run([f"{build}/bench/bench.dense", "--peers", f"--benchmark_out={out}"], check=True)
-        words = [out]
-    if not words or any(word.startswith("-") for word in words):
+    split = words.index("--avx2") if "--avx2" in words else len(words)
+    if not words[:split] or any(word.startswith("-") for word in words[:split]):
         sys.exit(__doc__)
-    cases, context = load(words)
-    caches = ", ".join(f"L{c['level']}{c['type'][0].lower() if c['level'] == 1 else ''} {c['size'] // 1024} KiB"
-                       for c in context["caches"])
-    machine = (f"{context['num_cpus']} cores, {caches}; built for {context['instructions']} by g++ "
-               f"{context['compiler']}. FMA peak measured in the same process: {float(context['fma_gflops_t1']):.0f} "
-               f"GFLOP/s on one core, {float(context['fma_gflops_t2']):.0f} on two.\n")
-    parts = {"machine": machine, "one thread": dense(cases, 1), "two threads": dense(cases, 2),
+    cases, context = load(words[:split])
+    parts = {"machine": described(context), "one thread": dense(cases, 1), "two threads": dense(cases, 2),
              "variants": variant(cases), "small": small(cases), "kernels": kernels(cases)}
+    if words[split + 1:]:
+        cases_avx2, context_avx2 = load(words[split + 1:])
+        parts["avx2"] = described(context_avx2) + "\n" + narrow(cases_avx2)
     page = docs / "benchmarks.md"
     text = page.read_text()
     for name, part in parts.items():

@@ -103,6 +103,11 @@ class trial {
   void measure(std::vector<contender> field, const budget& limit = {});
   void measure(std::vector<contender> field, double work, const budget& limit = {});
 
+  // One more number to report.
+  void note(const std::string& name, double value) {
+    if (timed()) state_->counters[name] = value;
+  }
+
   // As `measure`, but the counter is `gbps`, for kernels that only move data.
   void measure_bytes(std::vector<contender> field, double bytes);
 
@@ -158,7 +163,11 @@ class suite {
                                   std::to_string(peak(threads) * 1e-9));
     }
     benchmark::AddCustomContext("instructions", xsimd::default_arch::name());
+#if defined(__clang__)
     benchmark::AddCustomContext("compiler", __VERSION__);
+#else
+    benchmark::AddCustomContext("compiler", "g++ " __VERSION__);
+#endif
     plain_names<benchmark::ConsoleReporter> screen(::isatty(STDOUT_FILENO)
                                                        ? benchmark::ConsoleReporter::OO_Color
                                                        : benchmark::ConsoleReporter::OO_None);
