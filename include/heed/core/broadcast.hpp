@@ -31,7 +31,7 @@ void load(const operand& x, index b, index h, index l, index d, std::size_t axis
 
 // Every extent of `x` must be 1 or that of `whole`.
 inline void check(const char* policy, const char* name, const operand& x, const extents& whole) {
-  bool fits = x.present();
+  bool fits = x.present() || whole[0] * whole[1] * whole[2] * whole[3] == 0;
   for (std::size_t i = 0; i < 4; ++i) fits = fits && (x.extent[i] == 1 || x.extent[i] == whole[i]);
   if (!fits)
     check::fail(policy, std::string(name) + " is " + check::print(x.extent) +

@@ -31,19 +31,16 @@ struct extra_slots {
   }
 
   void check(const problem_shape& shape) const {
-    broadcast::check("heed::extra_slots", "k", k,
-                     {shape.batch, shape.kv_heads, slots(), shape.depth});
-    if (k.extent[3] != shape.depth || (v.present() && v.extent[3] != shape.value_depth))
-      check::fail("heed::extra_slots",
-                  "k must have " + std::to_string(shape.depth) + " channels and v " +
-                      std::to_string(shape.value_depth),
-                  {{"k", k}, {"v", v}});
-    if (v.present()) {
-      broadcast::check("heed::extra_slots", "v", v,
-                       {shape.batch, shape.kv_heads, slots(), shape.value_depth});
-      if (v.extent[2] != slots())
-        check::fail("heed::extra_slots", "k and v must have the same slots", {{"k", k}, {"v", v}});
-    }
+    const auto fits = [&](const char* name, const operand& x, index channels) {
+      broadcast::check("heed::extra_slots", name, x,
+                       {shape.batch, shape.kv_heads, x.extent[2], channels});
+      if (x.extent[2] != slots() || x.extent[3] != channels)
+        check::fail("heed::extra_slots",
+                    "k and v must have the same slots, and the channels of the call",
+                    {{"k", k}, {"v", v}});
+    };
+    fits("k", k, shape.depth);
+    if (v.present()) fits("v", v, shape.value_depth);
   }
 
  private:
