@@ -18,7 +18,7 @@ struct signed_softmax {
   bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
               simd::batch<T, Arch>& factor) const {
     using B = simd::batch<T, Arch>;
-    const B unit(T(simd::log2e)), zero(T(0));
+    const B unit = simd::constant<B>(simd::log2e), zero = simd::constant<B>(0);
     B top(masked<T>);
     for (index j = 0; j < keys; ++j)
       top = simd::max(top, magnitude(B(simd::load<T, Arch>(s + j * pitch))));
