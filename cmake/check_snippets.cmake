@@ -28,7 +28,7 @@ function(between out text opening closing rest)
 endfunction()
 
 function(normalise out text)
-  string(REGEX MATCH "^\n*( *)" unused "${text}")
+  string(REGEX MATCH "^#\n*( *)" unused "#${text}")
   string(REPLACE "\n${CMAKE_MATCH_1}" "\n" text "\n${text}")
   string(REGEX REPLACE "[ \n]+$" "" text "${text}")
   string(REGEX REPLACE "^\n+" "" text "${text}")

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSL-1.0
+// First steps with heed. README shows the marked regions; this program runs them and checks them
+// against the reference.
+#define EIGEN_USE_THREADS
+#include <cmath>
+#include <cstdio>
+#include <heed/heed.hpp>
+#include <heed/reference/attend.hpp>
+
+namespace {
+
+template <int Rank> using tensor = Eigen::Tensor<float, Rank, Eigen::RowMajor>;
+
+tensor<4> random(Eigen::Index a, Eigen::Index b, Eigen::Index c, Eigen::Index d) {
+  tensor<4> x(a, b, c, d);
+  x.setRandom();
+  return x;
+}
+
+float difference(const tensor<4>& a, const tensor<4>& b) {
+  const tensor<0> worst = (a - b).abs().maximum();
+  return worst();
+}
+
+int failures = 0;
+void report(const char* name, float error, const tensor<4>& out) {
+  const bool right = error < 1e-5f;
+  failures += !right;
+  std::printf("%-12s first output %9.6f, off the reference by %.1e%s\n", name,
+              double(out.data()[0]), double(error), right ? "" : "  WRONG");
+}
+
+void causal_gqa() {
+  using heed::as;
+  const tensor<4> q = random(2, 70, 32, 64), k = random(2, 70, 8, 64), v = random(2, 70, 8, 64);
+  tensor<4> out(2, 70, 32, 64), expected(2, 70, 32, 64);
+
+  // [causal_gqa]
+  Eigen::ThreadPool threads(8);
+  Eigen::ThreadPoolDevice cpu(&threads, 8);
+
+  // q and out [B, L, 32, D], k and v [B, L, 8, D]: four query heads share a key head.
+  const heed::attention causal_gqa{.mask = heed::causal{}};
+  heed::attend(causal_gqa, as<"BLHD">(q), as<"BLHD">(k), as<"BLHD">(v), as<"BLHD">(out),
+               heed::on(cpu));
+  // [/causal_gqa]
+
+  heed::reference::attend(causal_gqa, as<"BLHD">(q), as<"BLHD">(k), as<"BLHD">(v),
+                          as<"BLHD">(expected));
+  report("causal_gqa", difference(out, expected), out);
+}
+
+void own_score() {
+  using heed::as;
+  constexpr Eigen::Index L = 90, H = 4;
+  const tensor<4> q = random(1, L, H, 32), k = random(1, L, H, 32), v = random(1, L, H, 32);
+  tensor<4> out(1, L, H, 32), expected(1, L, H, 32);
+  const Eigen::Array4f slope(0.5f, 0.25f, 0.125f, 0.0625f);
+  Eigen::ArrayXi doc(L);
+  doc << Eigen::ArrayXi::Constant(40, 0), 1, Eigen::ArrayXi::Constant(L - 41, 2);
+
+  // [own_score]
+  // Documents packed into one sequence, with a bias that grows with the distance.
+  const heed::attention packed{
+      .mask = heed::causal{} && heed::where([&](heed::position p) { return doc[p.q] == doc[p.k]; }),
+      .score = [&](auto s, auto at) { return s + slope[at.h] * (at.k - at.q); }};
+  heed::attend(packed, as<"BLHD">(q), as<"BLHD">(k), as<"BLHD">(v), as<"BLHD">(out));
+  // The oracle takes the same specification.
+  heed::reference::attend(packed, as<"BLHD">(q), as<"BLHD">(k), as<"BLHD">(v),
+                          as<"BLHD">(expected));
+  // [/own_score]
+
+  report("own_score", difference(out, expected), out);
+}
+
+void eigen() {
+  const tensor<4> q = random(1, 8, 50, 64), k = random(1, 8, 77, 64), v = random(1, 8, 77, 64);
+  tensor<4> expected(1, 8, 50, 64);
+
+  // [eigen]
+  // Row-major tensors [B, H, L, D] in, a fresh one out. A matrix is one head, L x D.
+  auto out = heed::attend(heed::attention{}, q, k, v);
+  // [/eigen]
+
+  using heed::as;
+  heed::reference::attend(heed::attention{}, as<"BHLD">(q), as<"BHLD">(k), as<"BHLD">(v),
+                          as<"BHLD">(expected));
+  report("eigen", difference(out, expected), out);
+}
+
+void workspace() {
+  using heed::as;
+  const heed::attention spec{.score = heed::softcap{30}};
+  const tensor<4> k = random(1, 2, 40, 16), v = random(1, 2, 40, 16);
+  tensor<4> q(1, 2, 1, 16), out(1, 2, 1, 16), expected(1, 2, 1, 16);
+  tensor<3> lse(1, 2, 1);
+
+  // [workspace]
+  heed::workspace scratch;  // only the first call allocates
+  for (int step = 0; step < 10; ++step) {
+    q.setRandom();
+    heed::attend(spec, as<"BHLD">(q), as<"BHLD">(k), as<"BHLD">(v),
+                 {.out = as<"BHLD">(out), .lse = as<"BHL">(lse)}, heed::serial{}, scratch);
+  }
+  // [/workspace]
+
+  heed::reference::attend(spec, as<"BHLD">(q), as<"BHLD">(k), as<"BHLD">(v), as<"BHLD">(expected));
+  report("workspace", difference(out, expected), out);
+}
+
+}  // namespace
+
+int main() {
+  causal_gqa();
+  own_score();
+  eigen();
+  workspace();
+  return failures == 0 ? 0 : 1;
+}
