@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <heed/simd/simd.hpp>
 
@@ -14,14 +15,21 @@ namespace heed::simd {
 
 namespace detail {
 
-// Σ_k (-1)^k x^k / (First · … · (First + 2k)): the series of sin (First 3) and cos (First 2), where
-// `Terms` says how many beyond the first.
-template <int First, int Terms, class B> HEED_INLINE B alternating(const B& x) {
-  double factor[Terms + 1] = {1};
-  for (int k = 1; k <= Terms; ++k)
-    factor[k] = -factor[k - 1] / ((First + 2 * k - 3) * (First + 2 * k - 2.0));
-  B sum(factor[Terms]);
-  HEED_UNROLL for (int k = Terms - 1; k >= 0; --k) sum = simd::fma(sum, x, B(factor[k]));
+// 1, -1/(First (First - 1)), …: the series in x² of cos (First 2) and of sin / x (First 3).
+template <int First, std::size_t Terms>
+inline constexpr std::array<double, Terms> series = [] {
+  std::array<double, Terms> factor{1};
+  for (std::size_t k = 1; k < Terms; ++k) {
+    const double n = First + 2.0 * static_cast<double>(k) - 2;
+    factor[k] = -factor[k - 1] / (n * (n - 1));
+  }
+  return factor;
+}();
+
+template <int First, std::size_t Terms, class B> HEED_INLINE B alternating(const B& square) {
+  B sum(series<First, Terms>[Terms - 1]);
+  HEED_UNROLL for (std::size_t k = Terms - 1; k > 0; --k) sum =
+      simd::fma(sum, square, B(series<First, Terms>[k - 1]));
   return sum;
 }
 
@@ -29,7 +37,7 @@ template <class T, class A>
 HEED_INLINE void sincos(const xsimd::batch<double, A>& x, xsimd::batch<double, A>& sine,
                         xsimd::batch<double, A>& cosine) {
   using B = xsimd::batch<double, A>;
-  constexpr int terms = std::is_same_v<T, float> ? 5 : 8;
+  constexpr std::size_t terms = std::is_same_v<T, float> ? 6 : 9;
   const B n = xsimd::nearbyint(x * B(0.63661977236758134308));
   B r = simd::fma(n, B(-1.57079632679489661923), x);
   r = simd::fma(n, B(-6.12323399573676603587e-17), r);
