@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSL-1.0
-# `<!-- snippet: name -->` in README.md is followed by a ```cpp block equal to the region
-# `// [name]` ... `// [/name]` of a file in examples/first_steps.
+# `<!-- snippet: name -->` in README.md or docs/design.md is followed by a ```cpp block equal to the
+# region `// [name]` ... `// [/name]` of a file in examples/first_steps or of examples/extending.cpp.
 cmake_minimum_required(VERSION 3.21)
 
-file(GLOB sources ${ROOT}/examples/first_steps/*.cpp ${ROOT}/examples/first_steps.cpp)
+file(GLOB sources ${ROOT}/examples/first_steps/*.cpp ${ROOT}/examples/extending.cpp)
 set(code "")
 foreach(source IN LISTS sources)
   file(READ ${source} text)
@@ -35,20 +35,22 @@ function(normalise out text)
   set(${out} "${text}" PARENT_SCOPE)
 endfunction()
 
-file(READ ${ROOT}/README.md readme)
+file(READ ${ROOT}/README.md text)
+file(READ ${ROOT}/docs/design.md more)
+string(APPEND text "${more}")
 while(TRUE)
-  between(name "${readme}" "<!-- snippet: " " -->" readme)
+  between(name "${text}" "<!-- snippet: " " -->" text)
   if(NOT name)
     break()
   endif()
-  between(shown "${readme}" "```cpp\n" "\n```" readme)
+  between(shown "${text}" "```cpp\n" "\n```" text)
   between(region "${code}" "// [${name}]\n" "// [/${name}]" unused)
   if(NOT region)
-    message(FATAL_ERROR "README.md: examples/first_steps has no region `${name}`")
+    message(FATAL_ERROR "docs: no example has the region `${name}`")
   endif()
   normalise(shown "${shown}")
   normalise(region "${region}")
   if(NOT "${shown}" STREQUAL "${region}")
-    message(FATAL_ERROR "README.md: snippet `${name}` differs from its region, which reads\n${region}")
+    message(FATAL_ERROR "docs: snippet `${name}` differs from its region, which reads\n${region}")
   endif()
 endwhile()
