@@ -42,10 +42,10 @@ TEST_CASE("any_score is chosen at run time, and chains") {
   const std::vector<heed::any_score> parts{
       heed::any_score{}, heed::softcap{2},
       [](auto s, auto at) { return s + (at.k - at.q) * 0.125f; },
-      [](auto s, const heed::position& at) { return s + 0.5f * float(at.row % 3 + at.h); }};
+      [](float s, const heed::position& at) { return s + 0.5f * float(at.row % 3 + at.h); }};
   const auto whole = heed::softcap{2} | [](auto s, auto at) {
     return s + (at.k - at.q) * 0.125f;
-  } | [](auto s, const heed::position& at) { return s + 0.5f * float(at.row % 3 + at.h); };
+  } | [](float s, const heed::position& at) { return s + 0.5f * float(at.row % 3 + at.h); };
   const auto chained = parts[0] | parts[1] | parts[2] | parts[3];
   CHECK(attended<float>(chained) == attended<float>(whole));
   CHECK(attended<float>(parts[0]) == attended<float>(heed::none{}));

@@ -27,6 +27,28 @@ concept score_modifier = std::is_same_v<S, none> || is_chain<S> || vector_score<
                            { f(s, at) } -> std::convertible_to<float>;
                          };
 
+namespace detail {
+
+template <class P>
+const P& bare(const P& policy) {
+  return policy;
+}
+template <class P>
+const P& bare(const borrowed<P>& b) {
+  return b.policy;
+}
+
+// f(s, at); a float parameter takes a double by a cast, so that no conversion is silent.
+template <class T, class S, class At>
+T called(const S& f, T s, const At& at) {
+  if constexpr (requires { f({static_cast<float>(s)}, at); } && !requires { f({s}, at); })
+    return static_cast<T>(f(static_cast<float>(s), at));
+  else
+    return static_cast<T>(f(s, at));
+}
+
+}  // namespace detail
+
 // One score, by whichever form the modifier has; T is float or double.
 template <class S, class T>
 T modified(const S& f, T s, const position& at) {
@@ -35,9 +57,15 @@ T modified(const S& f, T s, const position& at) {
   else if constexpr (is_chain<S>)
     return modified(f.second, modified(f.first, s, at), at);
   else if constexpr (vector_score<S, T, T>)
-    return T(f(s, point<T>{.b = at.b, .h = at.h, .q = T(at.q), .k = T(at.k), .row = at.row, .slot = at.slot}));
+    return detail::called(detail::bare(f), s,
+                          point<T>{.b = at.b,
+                                   .h = at.h,
+                                   .q = T(at.q),
+                                   .k = T(at.k),
+                                   .row = at.row,
+                                   .slot = at.slot});
   else
-    return T(f(s, at));
+    return detail::called(detail::bare(f), s, at);
 }
 
 // A vector of scores of consecutive queries, one of those of the panel `in`. Lanes beyond the last
@@ -58,8 +86,9 @@ HEED_INLINE simd::batch<T, Arch> modified(const S& f, simd::batch<T, Arch> s,
     T each[W];
     simd::store(each, s);
     for (index i = 0; i < (at.lane + W < in.rows ? W : in.rows - at.lane); ++i)
-      each[i] = T(f(each[i], position{in.b, in.h, in.q + at.lane + i, in.k + at.key,
-                                      in.row + at.lane + i, in.slot + at.key}));
+      each[i] = detail::called(detail::bare(f), each[i],
+                               position{in.b, in.h, in.q + at.lane + i, in.k + at.key,
+                                        in.row + at.lane + i, in.slot + at.key});
     return simd::load<T, Arch>(each);
   }
 }
