@@ -109,7 +109,7 @@ TEMPLATE_TEST_CASE("rows of every value, at any length and stride", "", half, bf
       // Exactly the elements of the row.
       const heed::index span = count > 0 ? std::abs(stride) * (count - 1) + 1 : 0;
       std::vector<std::uint16_t> row(all.begin() + 15000, all.begin() + 15000 + span);
-      const std::uint16_t* first = row.data() + (stride < 0 ? span - 1 : 0);
+      const std::uint16_t* first = row.data() + (stride < 0 && count > 0 ? span - 1 : 0);
       std::vector<float> out(static_cast<std::size_t>(count));
       simd::load_row(TestType::type, first, stride, count, out.data());
       for (heed::index i = 0; i < count; ++i)
