@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <heed/attention/few.hpp>
 #include <heed/attention/spec.hpp>
 #include <heed/attention/stream.hpp>
 #include <heed/core/check.hpp>
@@ -23,16 +24,19 @@ inline void check_shapes(const problem& p) {
     const result& out = p.to.out;
     operand o = out, lse = p.to.lse;
     if (lse.present())
-      check::fail("heed::attend", rule, {{"q", p.q}, {"k", p.k}, {"v", p.v}, {"out", o}, {"lse", lse}});
+      check::fail("heed::attend", rule,
+                  {{"q", p.q}, {"k", p.k}, {"v", p.v}, {"out", o}, {"lse", lse}});
     check::fail("heed::attend", rule, {{"q", p.q}, {"k", p.k}, {"v", p.v}, {"out", o}});
   };
   const extents &q = p.q.extent, &k = p.k.extent, &v = p.v.extent, &o = p.to.out.extent;
   for (std::size_t i = 0; i < 4; ++i)
     if (q[i] < 0 || k[i] < 0 || v[i] < 0 || o[i] < 0) broken("extents must not be negative");
-  if (q[0] != k[0] || q[0] != v[0] || q[0] != o[0]) broken("q, k, v and out must have the same batch");
+  if (q[0] != k[0] || q[0] != v[0] || q[0] != o[0])
+    broken("q, k, v and out must have the same batch");
   if (k[1] != v[1]) broken("k and v must have the same heads");
   if (q[1] != o[1]) broken("q and out must have the same heads");
-  if (q[1] > 0 && (k[1] == 0 || q[1] % k[1] != 0)) broken("query heads must be a multiple of key heads");
+  if (q[1] > 0 && (k[1] == 0 || q[1] % k[1] != 0))
+    broken("query heads must be a multiple of key heads");
   if (k[2] != v[2]) broken("k and v must have the same length");
   if (q[2] != o[2]) broken("q and out must have the same length");
   if (q[3] != k[3]) broken("q and k must have the same channels");
@@ -48,8 +52,7 @@ inline void check_shapes(const problem& p) {
     broken("q, k and v must not be null");
 }
 
-template <class Spec>
-void check_policies(const Spec& spec, const problem_shape& shape) {
+template <class Spec> void check_policies(const Spec& spec, const problem_shape& shape) {
   check_policy(spec.mask, shape);
   check_policy(spec.similarity, shape);
   check_policy(spec.score, shape);
@@ -61,17 +64,22 @@ void check_policies(const Spec& spec, const problem_shape& shape) {
   check_policy(spec.extra, shape);
 }
 
-template <class Spec>
-double resolved_scale(const Spec& spec, index depth) {
+template <class Spec> double resolved_scale(const Spec& spec, index depth) {
   return std::isnan(spec.scale) ? spec.similarity.default_scale(depth) : spec.scale;
 }
 
 template <class Spec>
-problem checked(const Spec& spec, const operand& q, const operand& k, const operand& v, const outputs& to) {
+problem checked(const Spec& spec, const operand& q, const operand& k, const operand& v,
+                const outputs& to) {
   problem p{.shape = {}, .q = q, .k = k, .v = v, .to = to};
   check_shapes(p);
-  p.shape = {.batch = q.extent[0], .heads = q.extent[1], .kv_heads = k.extent[1], .queries = q.extent[2],
-             .keys = k.extent[2], .depth = q.extent[3], .value_depth = v.extent[3],
+  p.shape = {.batch = q.extent[0],
+             .heads = q.extent[1],
+             .kv_heads = k.extent[1],
+             .queries = q.extent[2],
+             .keys = k.extent[2],
+             .depth = q.extent[3],
+             .value_depth = v.extent[3],
              .offset = k.extent[2] - q.extent[2]};
   if constexpr (!std::is_same_v<decltype(Spec::plan), none>) {
     check_policy(spec.plan, p.shape);
@@ -96,17 +104,22 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
 // Throws std::invalid_argument, before anything is written, if a shape or a policy does not fit.
 // O(Lq · Lk · (D + Dv)) for what the mask leaves; memory linear in the lengths.
 template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
-void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const outputs& to, executor_ref executor = {},
-            workspace_ref scratch = {}) {
-  const detail::problem p = detail::checked(spec, view<const Q>(q), view<const K>(k), view<const V>(v), to);
-  const detail::stream<compute_type<Q, K, V>, Arch, Spec> driver(spec, p);
+void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const outputs& to,
+            executor_ref executor = {}, workspace_ref scratch = {}) {
+  const detail::problem p =
+      detail::checked(spec, view<const Q>(q), view<const K>(k), view<const V>(v), to);
+  using compute = compute_type<Q, K, V>;
+  if constexpr (detail::plain_rows<Spec>)
+    if (detail::few<compute, Arch, Spec>::fits(p))
+      return detail::few<compute, Arch, Spec>::run(spec, p);
+  const detail::stream<compute, Arch, Spec> driver(spec, p);
   if (scratch.scratch) return driver.run(executor, *scratch.scratch);
   workspace own;
   driver.run(executor, own);
 }
 template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
-void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const result& out, executor_ref executor = {},
-            workspace_ref scratch = {}) {
+void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const result& out,
+            executor_ref executor = {}, workspace_ref scratch = {}) {
   attend<Arch>(spec, q, k, v, outputs{.out = out}, executor, scratch);
 }
 

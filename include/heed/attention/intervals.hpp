@@ -117,7 +117,8 @@ struct lane_intervals {
 
 // S[j][lane] = masked where no interval of the lane holds key `first + j`, for j in `keys`.
 template <class Arch, class T>
-HEED_NOINLINE void mask_lanes(const lane_intervals& in, index vectors, index first, span keys, T* s) {
+HEED_NOINLINE void mask_lanes(const lane_intervals& in, index vectors, index first, span keys,
+                              T* s) {
   using B = simd::batch<T, Arch>;
   constexpr index W = simd::width<T, Arch>;
   T lo[lane_intervals::most][W], hi[lane_intervals::most][W];
@@ -132,7 +133,8 @@ HEED_NOINLINE void mask_lanes(const lane_intervals& in, index vectors, index fir
       const B at(static_cast<T>(j));
       auto seen = simd::both(simd::load<T, Arch>(lo[0]) <= at, at < simd::load<T, Arch>(hi[0]));
       for (index r = 1; r < in.count; ++r)
-        seen = simd::either(seen, simd::both(simd::load<T, Arch>(lo[r]) <= at, at < simd::load<T, Arch>(hi[r])));
+        seen = simd::either(
+            seen, simd::both(simd::load<T, Arch>(lo[r]) <= at, at < simd::load<T, Arch>(hi[r])));
       T* x = s + j * in.pitch + v * W;
       simd::store(x, B(simd::select(seen, simd::load<T, Arch>(x), B(masked<T>))));
     }
@@ -151,9 +153,14 @@ HEED_NOINLINE void mask_elements(const Mask& mask, const tile& at, T* s) {
       const B steps = simd::iota<T, Arch>();
       for (index v = 0; v * W < at.rows; ++v)
         for (index j = 0; j < at.keys; ++j) {
-          const at_lanes a{.b = at.b, .h = at.h, .q = B(B(static_cast<T>(at.q + v * W)) + steps),
-                           .k = static_cast<T>(at.k + j), .row = at.row + v * W, .slot = at.slot + j,
-                           .lane = v * W, .key = j};
+          const at_lanes a{.b = at.b,
+                           .h = at.h,
+                           .q = B(B(static_cast<T>(at.q + v * W)) + steps),
+                           .k = static_cast<T>(at.k + j),
+                           .row = at.row + v * W,
+                           .slot = at.slot + j,
+                           .lane = v * W,
+                           .key = j};
           T* x = s + j * at.pitch + v * W;
           simd::store(x, B(simd::select(mask.vector(a), simd::load<T, Arch>(x), B(masked<T>))));
         }
@@ -181,10 +188,11 @@ HEED_NOINLINE void mask_overflow(const Mask& mask, const tile& at, T* s) {
     const auto hide = [&](index to) {
       for (; from < std::min(to, last); ++from) s[(from - at.k) * at.pitch + lane] = masked<T>;
     };
-    intervals(mask, position{.b = at.b, .h = at.h, .q = at.q + lane, .row = at.row + lane}, last, [&](span x) {
-      hide(x.begin);
-      from = std::max(from, x.end);
-    });
+    intervals(mask, position{.b = at.b, .h = at.h, .q = at.q + lane, .row = at.row + lane}, last,
+              [&](span x) {
+                hide(x.begin);
+                from = std::max(from, x.end);
+              });
     hide(last);
   }
 }

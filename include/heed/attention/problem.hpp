@@ -16,15 +16,14 @@ struct problem {
 
 // One sequence of queries against one sequence of keys: a batch item, or a piece of a packed batch.
 struct sequence {
-  index b = 0;                // as policies see it
-  index batch = 0;            // in the tensors
-  index row = 0, rows = 0;    // queries
-  index slot = 0, keys = 0;   // keys
-  index offset = 0;           // position of the first query
+  index b = 0;               // as policies see it
+  index batch = 0;           // in the tensors
+  index row = 0, rows = 0;   // queries
+  index slot = 0, keys = 0;  // keys
+  index offset = 0;          // position of the first query
 };
 
-template <class Plan>
-struct sequences {
+template <class Plan> struct sequences {
   const problem& p;
   const Plan& plan;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // heed::attention: one kind of attention, as a plain aggregate of policies.
 //
-//   o_i = output( Σ_j p_ij value(v_j) · finish_i ),   p = normalizer( mask ∘ score( similarity(query(q_i), key(k_j)) ) )
+//   o_i = output( Σ_j p_ij value(v_j) · finish_i ),   p = normalizer( mask ∘ score(
+//   similarity(query(q_i), key(k_j)) ) )
 //
 // Designators keep the order of the members: attention{.mask = causal{}, .score = softcap{30}}.
 #pragma once
@@ -28,12 +29,12 @@ struct attention {
   Normalizer normalizer{};  // scores to weights
   Weights weights{};        // edits of the weights
   double scale = automatic;
-  Query query{};            // row transforms while packing, one or a chain
+  Query query{};  // row transforms while packing, one or a chain
   Key key{};
   Value value{};
-  Output output{};          // row transforms of the result
-  Extra extra{};            // key/value slots that every query sees
-  Plan plan{};              // which rows meet: dense, or varlen
+  Output output{};  // row transforms of the result
+  Extra extra{};    // key/value slots that every query sees
+  Plan plan{};      // which rows meet: dense, or varlen
 };
 
 }  // namespace heed

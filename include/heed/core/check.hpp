@@ -17,7 +17,8 @@ struct named {
 
 inline std::string print(const extents& e) {
   std::string text = "[";
-  for (int i = 0; i < 4; ++i) text += (i ? ", " : "") + std::to_string(e[static_cast<std::size_t>(i)]);
+  for (int i = 0; i < 4; ++i)
+    text += (i ? ", " : "") + std::to_string(e[static_cast<std::size_t>(i)]);
   return text + "]";
 }
 
@@ -36,7 +37,8 @@ inline const char* print(element e) {
   throw std::invalid_argument(text);
 }
 
-[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* policy, const std::string& rule) {
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail(const char* policy,
+                                                        const std::string& rule) {
   throw std::invalid_argument(std::string(policy) + ": " + rule);
 }
 

@@ -12,8 +12,7 @@ namespace heed {
 struct none {};
 
 // first | second: `second` acts on what `first` gives.
-template <class First, class Second>
-struct chain {
+template <class First, class Second> struct chain {
   First first;
   Second second;
 };
@@ -24,14 +23,11 @@ constexpr chain<First, Second> operator|(const First& first, const Second& secon
   return {first, second};
 }
 
-template <class P>
-inline constexpr bool is_chain = false;
-template <class A, class B>
-inline constexpr bool is_chain<chain<A, B>> = true;
+template <class P> inline constexpr bool is_chain = false;
+template <class A, class B> inline constexpr bool is_chain<chain<A, B>> = true;
 
 // A policy may state what it demands of a call; it throws std::invalid_argument.
-template <class P>
-void check_policy(const P& policy, const problem_shape& shape) {
+template <class P> void check_policy(const P& policy, const problem_shape& shape) {
   if constexpr (is_chain<P>) {
     check_policy(policy.first, shape);
     check_policy(policy.second, shape);
@@ -54,8 +50,7 @@ void check_rows(const P& policy, const problem_shape& shape, const row_shape& ro
 // A policy whose fast form needs a table has `prepare<Arch>(tile, scratch)`, which returns the
 // policy to use inside that tile and advances `scratch` past what it filled: at most
 // `scratch(pitch, keys)` elements. Others are used as they are.
-template <class P>
-index scratch_of(const P& policy, index pitch, index keys) {
+template <class P> index scratch_of(const P& policy, index pitch, index keys) {
   if constexpr (is_chain<P>)
     return scratch_of(policy.first, pitch, keys) + scratch_of(policy.second, pitch, keys);
   else if constexpr (requires { policy.scratch(pitch, keys); })
@@ -64,8 +59,7 @@ index scratch_of(const P& policy, index pitch, index keys) {
     return 0;
 }
 // A policy by reference: preparing must not copy what a lambda has captured.
-template <class P>
-struct borrowed {
+template <class P> struct borrowed {
   const P& policy;
   template <class... Args>
     requires std::is_invocable_v<const P&, Args...>

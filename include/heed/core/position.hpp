@@ -33,8 +33,7 @@ enum class cover { none, some, all };
 // A run of consecutive queries against one key: what vectorised policies see. `q` is a SIMD batch
 // of positions, `k` a scalar of the same value type, so `at.k - at.q` needs no cast. `lane` and
 // `key` count from the corner of the current tile; prepared policies index their tables with them.
-template <class Batch, class T>
-struct lanes {
+template <class Batch, class T> struct lanes {
   index b = 0, h = 0;
   Batch q{};
   T k{};

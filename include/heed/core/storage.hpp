@@ -12,18 +12,13 @@ namespace heed {
 
 enum class element : unsigned char { f32, f64, f16, bf16 };
 
-constexpr index size_of(element e) {
-  return e == element::f64 ? 8 : e == element::f32 ? 4 : 2;
-}
+constexpr index size_of(element e) { return e == element::f64 ? 8 : e == element::f32 ? 4 : 2; }
 
-template <class T>
-struct element_of;  // specialise with `static constexpr element value`
-template <>
-struct element_of<float> {
+template <class T> struct element_of;  // specialise with `static constexpr element value`
+template <> struct element_of<float> {
   static constexpr element value = element::f32;
 };
-template <>
-struct element_of<double> {
+template <> struct element_of<double> {
   static constexpr element value = element::f64;
 };
 
@@ -31,8 +26,7 @@ template <class T>
 concept storable = requires { element_of<std::remove_const_t<T>>::value; };
 
 // A view whose element type is known at run time. `Void` is `void` or `const void`.
-template <class Void>
-struct basic_operand {
+template <class Void> struct basic_operand {
   using byte = std::conditional_t<std::is_const_v<Void>, const unsigned char, unsigned char>;
 
   Void* data = nullptr;

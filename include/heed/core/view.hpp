@@ -10,14 +10,11 @@ namespace heed {
 
 using extents = std::array<index, 4>;
 
-constexpr extents row_major(const extents& e) {
-  return {e[1] * e[2] * e[3], e[2] * e[3], e[3], 1};
-}
+constexpr extents row_major(const extents& e) { return {e[1] * e[2] * e[3], e[2] * e[3], e[3], 1}; }
 
 // Non-owning. Strides count elements and are free, zero and negative included; an axis that an
 // operand lacks has extent 1. Nothing is copied and nothing is freed.
-template <class T>
-struct view {
+template <class T> struct view {
   T* data = nullptr;
   extents extent{0, 0, 0, 0};
   extents stride{0, 0, 0, 0};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // reference::attend: any `attention` spec, one query at a time, in double.
 //
-// The oracle of the engine: it takes the same policies and knows nothing of tiles, lanes, packing or
-// threads. It cannot see a wrong policy; those have references of their own beside this file.
+// The oracle of the engine: it takes the same policies and knows nothing of tiles, lanes, packing
+// or threads. It cannot see a wrong policy; those have references of their own beside this file.
 #pragma once
 
 #include <heed/attention/attend.hpp>
@@ -39,12 +39,15 @@ row rewritten_query(const Spec& spec, row x, index depth, const row_position& at
   return x;
 }
 
-template <class Spec>
-double similarity(const Spec& spec, const row& q, const row& k) {
+template <class Spec> double similarity(const Spec& spec, const row& q, const row& k) {
   const auto width = static_cast<index>(q.size());
   double s = 0;
-  if constexpr (requires { spec.similarity.template scores<simd::scalar>(index{1}, k.data(), width, index{1}, q.data(), index{1}, width, &s); })
-    spec.similarity.template scores<simd::scalar>(index{1}, k.data(), width, index{1}, q.data(), index{1}, width, &s);
+  if constexpr (requires {
+                  spec.similarity.template scores<simd::scalar>(index{1}, k.data(), width, index{1},
+                                                                q.data(), index{1}, width, &s);
+                })
+    spec.similarity.template scores<simd::scalar>(index{1}, k.data(), width, index{1}, q.data(),
+                                                  index{1}, width, &s);
   else
     for (std::size_t c = 0; c < q.size(); ++c) s += q[c] * k[c];
   return s;
@@ -63,7 +66,8 @@ void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, 
   std::vector<row> values;
   if constexpr (!std::is_same_v<decltype(Spec::extra), none>)
     for (index j = 0; j < spec.extra.slots(); ++j) {
-      row k(static_cast<std::size_t>(packed_width(spec.similarity, shape.depth))), v(static_cast<std::size_t>(shape.value_depth));
+      row k(static_cast<std::size_t>(packed_width(spec.similarity, shape.depth))),
+          v(static_cast<std::size_t>(shape.value_depth));
       spec.extra.key(s.batch, kv, j, k.data());
       spec.extra.value(s.batch, kv, j, v.data(), shape.value_depth);
       weights.push_back(similarity(spec, q, rewritten_key(spec, k, shape.depth, {s.b, kv, j, j})));
@@ -74,23 +78,30 @@ void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, 
     pair.k = j, pair.slot = s.slot + j;
     if (!spec.mask(pair)) continue;
     row k = loaded(p.k, s.batch, kv, pair.slot), v = loaded(p.v, s.batch, kv, pair.slot);
-    simd::transform_row<simd::scalar>(spec.key, k.data(), shape.depth, row_position{s.b, kv, j, pair.slot});
-    simd::transform_row<simd::scalar>(spec.value, v.data(), shape.value_depth, row_position{s.b, kv, j, pair.slot});
-    weights.push_back(modified(spec.score, similarity(spec, q, rewritten_key(spec, k, shape.depth, {s.b, kv, j, pair.slot})), pair));
+    simd::transform_row<simd::scalar>(spec.key, k.data(), shape.depth,
+                                      row_position{s.b, kv, j, pair.slot});
+    simd::transform_row<simd::scalar>(spec.value, v.data(), shape.value_depth,
+                                      row_position{s.b, kv, j, pair.slot});
+    weights.push_back(modified(
+        spec.score,
+        similarity(spec, q, rewritten_key(spec, k, shape.depth, {s.b, kv, j, pair.slot})), pair));
     values.push_back(v);
   }
 
-  row_state<double> state = spec.normalizer.template start<double>(row_position{s.b, h, at.q, at.row});
+  row_state<double> state =
+      spec.normalizer.template start<double>(row_position{s.b, h, at.q, at.row});
   double factor = 1;
   if (!weights.empty())
-    spec.normalizer.template absorb<simd::scalar>(weights.data(), index{1}, static_cast<index>(weights.size()), state, factor);
+    spec.normalizer.template absorb<simd::scalar>(
+        weights.data(), index{1}, static_cast<index>(weights.size()), state, factor);
   const double finish = spec.normalizer.finish(state);
   row out(static_cast<std::size_t>(shape.value_depth));
   for (std::size_t j = 0; j < weights.size(); ++j)
     for (std::size_t d = 0; d < out.size(); ++d)
       if (weights[j] != 0) out[d] += weights[j] * values[j][d];
   for (double& x : out) x *= finish;
-  simd::transform_row<simd::scalar>(spec.output, out.data(), shape.value_depth, row_position{s.b, h, at.q, at.row});
+  simd::transform_row<simd::scalar>(spec.output, out.data(), shape.value_depth,
+                                    row_position{s.b, h, at.q, at.row});
   const result& to = p.to.out;
   simd::store_row(to.type, out.data(), shape.value_depth, to.row(s.batch, h, at.row), to.stride[3]);
   if constexpr (has_lse<decltype(Spec::normalizer)>)
@@ -105,7 +116,8 @@ void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, 
 // As heed::attend, same checks included. O(Lq · Lk · (D + Dv)) with no attempt at speed.
 template <class Spec, storable Q, storable K, storable V>
 void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const outputs& to) {
-  const auto p = heed::detail::checked(spec, view<const Q>(q), view<const K>(k), view<const V>(v), to);
+  const auto p =
+      heed::detail::checked(spec, view<const Q>(q), view<const K>(k), view<const V>(v), to);
   const heed::detail::sequences<decltype(Spec::plan)> items{p, spec.plan};
   for (index b = 0; b < items.count(); ++b)
     for (index h = 0; h < p.shape.heads; ++h)

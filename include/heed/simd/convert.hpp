@@ -45,14 +45,14 @@ inline std::uint16_t to_bfloat(float x) {
 
 namespace detail {
 
-template <class T>
-void load_half(const std::uint16_t* p, index stride, index count, T* out) {
+template <class T> void load_half(const std::uint16_t* p, index stride, index count, T* out) {
   index i = 0;
 #if defined(__F16C__)
   if constexpr (std::is_same_v<T, float>)
     if (stride == 1)
       for (; i + 8 <= count; i += 8)
-        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i))));
+        _mm256_storeu_ps(out + i,
+                         _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i))));
 #endif
   for (; i < count; ++i) out[i] = T(from_half(p[i * stride]));
 }
@@ -69,9 +69,12 @@ HEED_NOINLINE void load_row(element type, const void* row, index stride, index c
       for (index i = 0; i < count; ++i) out[i] = T(p[i * stride]);
   };
   switch (type) {
-    case element::f32: return copy(static_cast<const float*>(row));
-    case element::f64: return copy(static_cast<const double*>(row));
-    case element::f16: return detail::load_half(static_cast<const std::uint16_t*>(row), stride, count, out);
+    case element::f32:
+      return copy(static_cast<const float*>(row));
+    case element::f64:
+      return copy(static_cast<const double*>(row));
+    case element::f16:
+      return detail::load_half(static_cast<const std::uint16_t*>(row), stride, count, out);
     case element::bf16: {
       const auto* p = static_cast<const std::uint16_t*>(row);
       for (index i = 0; i < count; ++i) out[i] = T(from_bfloat(p[i * stride]));
@@ -85,10 +88,14 @@ HEED_NOINLINE void store_row(element type, const T* in, index count, void* row, 
     for (index i = 0; i < count; ++i) p[i * stride] = f(in[i]);
   };
   switch (type) {
-    case element::f32: return put(static_cast<float*>(row), [](T x) { return float(x); });
-    case element::f64: return put(static_cast<double*>(row), [](T x) { return double(x); });
-    case element::f16: return put(static_cast<std::uint16_t*>(row), [](T x) { return to_half(float(x)); });
-    case element::bf16: return put(static_cast<std::uint16_t*>(row), [](T x) { return to_bfloat(float(x)); });
+    case element::f32:
+      return put(static_cast<float*>(row), [](T x) { return float(x); });
+    case element::f64:
+      return put(static_cast<double*>(row), [](T x) { return double(x); });
+    case element::f16:
+      return put(static_cast<std::uint16_t*>(row), [](T x) { return to_half(float(x)); });
+    case element::bf16:
+      return put(static_cast<std::uint16_t*>(row), [](T x) { return to_bfloat(float(x)); });
   }
 }
 

@@ -2,11 +2,12 @@
 // 2^x and what is built on it.
 //
 // float: x = n + f with |f| <= 1/2, 2^f by a polynomial of degree 6 (relative error 2.0e-9, Lawson
-// fit with the constant fixed at 1), 2^n by its exponent bits. Exactly 0 for x < -126.5, so a masked
-// score needs no select; denormal only between -126.5 and -126. NaN stays NaN.
-// double: xsimd's functions with the same rule at the bottom.
+// fit with the constant fixed at 1), 2^n by its exponent bits. Exactly 0 for x < -126.5, so a
+// masked score needs no select; denormal only between -126.5 and -126. NaN stays NaN. double:
+// xsimd's functions with the same rule at the bottom.
 //
-// Largest errors in float, held by tests/simd/exp2.cpp: exp2 1.0 ulp, exp 1.2, sigmoid 2.5, tanh 1.5.
+// Largest errors in float, held by tests/simd/exp2.cpp: exp2 1.0 ulp, exp 1.2, sigmoid 2.5,
+// tanh 1.5.
 #pragma once
 
 #include <heed/simd/simd.hpp>

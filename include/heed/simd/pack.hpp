@@ -11,8 +11,7 @@
 
 namespace heed::simd {
 
-template <class T>
-bool stored_as(const operand& x) {
+template <class T> bool stored_as(const operand& x) {
   return x.type == element_of<T>::value && x.stride[3] == 1;
 }
 
@@ -43,8 +42,7 @@ void pack_values(const T* rows, index stride, index keys, index channels, index 
   }
 }
 
-template <class T>
-bool all_finite(const T* rows, index stride, index count, index channels) {
+template <class T> bool all_finite(const T* rows, index stride, index count, index channels) {
   T sum[8] = {};
   for (index j = 0; j < count; ++j) {
     const T* row = rows + j * stride;

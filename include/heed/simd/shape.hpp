@@ -6,8 +6,7 @@
 
 namespace heed::simd {
 
-template <class T, class Arch>
-struct shape {
+template <class T, class Arch> struct shape {
   static constexpr index lanes = width<T, Arch>;
   // 4 × 3 vectors: 12 accumulators hide the FMA latency and leave room for 3 loads and a broadcast
   // in 16 registers; 8 × 3 and 6 × 4 on 32 registers gained under 2 %.
@@ -18,6 +17,12 @@ struct shape {
   static constexpr index key_tile = lanes == 1 ? 64 : 24 * 1024 / (panel * index(sizeof(T)));
   // Panels that share a key tile while it is in L2.
   static constexpr index panels = 4;
+  // Up to this many queries and keys a call is dearer than its products: driver `few`.
+  static constexpr index few = 4;
+  // A call is cut into this many tasks at least, where its shape allows: two threads stay even.
+  static constexpr index tasks = 16;
+  // Packed keys and values of the kv heads in flight when several workers share them, bytes.
+  static constexpr index in_flight = index{16} << 20;
   // Rows this far apart (bytes) hit the same cache sets: such operands are packed.
   static constexpr index packed_stride = 512;
   // Below this many queries a head, packing values costs more than it saves.

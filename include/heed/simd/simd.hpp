@@ -34,108 +34,80 @@ namespace heed::simd {
 struct scalar {};
 using best = xsimd::default_arch;
 
-template <class T, class Arch>
-struct traits {
+template <class T, class Arch> struct traits {
   using batch = xsimd::batch<T, Arch>;
   using mask = typename batch::batch_bool_type;
   static constexpr index lanes = static_cast<index>(batch::size);
 };
-template <class T>
-struct traits<T, scalar> {
+template <class T> struct traits<T, scalar> {
   using batch = T;
   using mask = bool;
   static constexpr index lanes = 1;
 };
 
-template <class T, class Arch>
-using batch = typename traits<T, Arch>::batch;
-template <class T, class Arch>
-using mask = typename traits<T, Arch>::mask;
-template <class T, class Arch>
-inline constexpr index width = traits<T, Arch>::lanes;
+template <class T, class Arch> using batch = typename traits<T, Arch>::batch;
+template <class T, class Arch> using mask = typename traits<T, Arch>::mask;
+template <class T, class Arch> inline constexpr index width = traits<T, Arch>::lanes;
 
 template <class T>
 concept number = std::is_floating_point_v<T>;
 
-template <class B>
-struct value_of {
+template <class B> struct value_of {
   using type = typename B::value_type;
 };
-template <number T>
-struct value_of<T> {
+template <number T> struct value_of<T> {
   using type = T;
 };
-template <class B>
-using value = typename value_of<B>::type;
+template <class B> using value = typename value_of<B>::type;
 // A constant in every lane.
-template <class B>
-B constant(double x) {
-  return B(static_cast<value<B>>(x));
-}
+template <class B> B constant(double x) { return B(static_cast<value<B>>(x)); }
 
-template <class T, class Arch>
-batch<T, Arch> load(const T* p) {
+template <class T, class Arch> batch<T, Arch> load(const T* p) {
   if constexpr (std::is_same_v<Arch, scalar>)
     return *p;
   else
     return xsimd::batch<T, Arch>::load_unaligned(p);
 }
-template <number T>
-void store(T* p, T x) {
-  *p = x;
-}
-template <class T, class A>
-void store(T* p, const xsimd::batch<T, A>& x) {
-  x.store_unaligned(p);
-}
+template <number T> void store(T* p, T x) { *p = x; }
+template <class T, class A> void store(T* p, const xsimd::batch<T, A>& x) { x.store_unaligned(p); }
 // 0, 1, 2, …
-template <class T, class Arch>
-batch<T, Arch> iota() {
+template <class T, class Arch> batch<T, Arch> iota() {
   T values[static_cast<std::size_t>(width<T, Arch>)];
   for (index i = 0; i < width<T, Arch>; ++i) values[i] = static_cast<T>(i);
   return load<T, Arch>(values);
 }
 
-template <number T>
-T fma(T a, T b, T c) {
-  return a * b + c;
-}
+template <number T> T fma(T a, T b, T c) { return a * b + c; }
 template <class T, class A>
 xsimd::batch<T, A> fma(const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b,
                        const xsimd::batch<T, A>& c) {
   return xsimd::fma(a, b, c);
 }
 // A NaN in the second argument survives, as in x86's max.
-template <number T>
-T max(T a, T b) {
-  return a > b ? a : b;
-}
+template <number T> T max(T a, T b) { return a > b ? a : b; }
 template <class T, class A>
 xsimd::batch<T, A> max(const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b) {
   return xsimd::max(a, b);
 }
-template <number T>
-T min(T a, T b) {
-  return a < b ? a : b;
-}
+template <number T> T min(T a, T b) { return a < b ? a : b; }
 template <class T, class A>
 xsimd::batch<T, A> min(const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b) {
   return xsimd::min(a, b);
 }
-template <number T>
-T select(bool c, T a, T b) {
-  return c ? a : b;
-}
+template <number T> T select(bool c, T a, T b) { return c ? a : b; }
 template <class T, class A>
 xsimd::batch<T, A> select(const xsimd::batch_bool<T, A>& c, const xsimd::batch<T, A>& a,
                           const xsimd::batch<T, A>& b) {
   return xsimd::select(c, a, b);
 }
-inline bool any(bool c) { return c; }
-template <class T, class A>
-bool any(const xsimd::batch_bool<T, A>& c) {
-  return xsimd::any(c);
+template <class T, class Arch> T sum_lanes(const batch<T, Arch>& x) {
+  T each[static_cast<std::size_t>(width<T, Arch>)], sum = 0;
+  simd::store(each, x);
+  for (const T y : each) sum += y;
+  return sum;
 }
+inline bool any(bool c) { return c; }
+template <class T, class A> bool any(const xsimd::batch_bool<T, A>& c) { return xsimd::any(c); }
 inline bool both(bool a, bool b) { return a && b; }
 template <class T, class A>
 xsimd::batch_bool<T, A> both(const xsimd::batch_bool<T, A>& a, const xsimd::batch_bool<T, A>& b) {
@@ -147,14 +119,10 @@ xsimd::batch_bool<T, A> either(const xsimd::batch_bool<T, A>& a, const xsimd::ba
   return a | b;
 }
 
-#define HEED_UNARY(name)                                        \
-  template <number T>                                           \
-  T name(T x) {                                                 \
-    return std::name(x);                                        \
-  }                                                             \
-  template <class T, class A>                                   \
-  xsimd::batch<T, A> name(const xsimd::batch<T, A>& x) {        \
-    return xsimd::name(x);                                      \
+#define HEED_UNARY(name)                                                             \
+  template <number T> T name(T x) { return std::name(x); }                           \
+  template <class T, class A> xsimd::batch<T, A> name(const xsimd::batch<T, A>& x) { \
+    return xsimd::name(x);                                                           \
   }
 HEED_UNARY(sqrt)
 HEED_UNARY(log)
@@ -162,19 +130,16 @@ HEED_UNARY(erf)
 HEED_UNARY(nearbyint)
 #undef HEED_UNARY
 
-template <number T>
-T abs(T x) {
-  return std::abs(x);
-}
-template <class T, class A>
-xsimd::batch<T, A> abs(const xsimd::batch<T, A>& x) {
+template <number T> T abs(T x) { return std::abs(x); }
+template <class T, class A> xsimd::batch<T, A> abs(const xsimd::batch<T, A>& x) {
   return xsimd::abs(x);
 }
 
 // 2^n for the integer nearest to x, and the rest x - n; x within the exponent range.
 struct power_of_two {
   template <class A>
-  static xsimd::batch<float, A> split(const xsimd::batch<float, A>& x, xsimd::batch<float, A>& rest) {
+  static xsimd::batch<float, A> split(const xsimd::batch<float, A>& x,
+                                      xsimd::batch<float, A>& rest) {
     using ints = xsimd::batch<std::int32_t, A>;
     const ints n = xsimd::nearbyint_as_int(x);
     rest = x - xsimd::to_float(n);
@@ -184,16 +149,14 @@ struct power_of_two {
 
 // Keeps a loaded vector in its register: g++ otherwise folds the load into every multiply that
 // uses it.
-template <class B>
-HEED_INLINE void keep([[maybe_unused]] B& b) {
+template <class B> HEED_INLINE void keep([[maybe_unused]] B& b) {
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
   if constexpr (std::is_class_v<B>) asm("" : "+v"(b.data));
 #endif
 }
 // Keeps accumulations in the order written: clang otherwise overlaps two broadcasts, which is one
 // register more than 4 × 3 vectors leave, and spills an accumulator in the inner loop.
-template <class B>
-HEED_INLINE void in_order([[maybe_unused]] B& b) {
+template <class B> HEED_INLINE void in_order([[maybe_unused]] B& b) {
 #if defined(__clang__) && defined(__x86_64__)
   if constexpr (std::is_class_v<B>) asm volatile("" : "+v"(b.data));
 #endif

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// The two micro-kernels of the tile loop. `tile_scalar.hpp` states the same contracts in plain loops.
+// The two micro-kernels of the tile loop. `tile_scalar.hpp` states the same contracts in plain
+// loops.
 //
 // A panel holds NV vectors of queries side by side: element (row, lane) lies at row * pitch + lane.
 //   scores      S[j][lane]  = sum_c key[j * stride + c] * Q[c][lane]       j < keys, c < depth
@@ -19,11 +20,13 @@ namespace heed::simd {
 namespace detail {
 
 template <class T, class Arch, int MR, int NV>
-HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch, index depth, T* s) {
+HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch, index depth,
+                             T* s) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
   B acc[MR][NV];
-  HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] = B(T(0));
+  HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] =
+      B(T(0));
   HEED_UNROLL_4
   for (index c = 0; c < depth; ++c) {
     B lane[NV];
@@ -44,12 +47,14 @@ HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch
 }
 
 template <class T, class Arch, int MR, int NV>
-HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v, index stride, T* o) {
+HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v, index stride,
+                                 T* o) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
   B acc[MR][NV];
   // From zero, and onto O at the end: rounding errors grow with the tile, not with the row.
-  HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int n = 0; n < NV; ++n) acc[i][n] = B(T(0));
+  HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int n = 0; n < NV; ++n) acc[i][n] =
+      B(T(0));
   HEED_UNROLL_4
   for (index j = 0; j < keys; ++j) {
     B lane[NV];
@@ -90,7 +95,8 @@ HEED_NOINLINE void accumulate(const T* p, index pitch, index keys, const T* v, i
   for (; d + MR <= channels; d += MR)
     accumulate_rows<T, Arch, MR, NV>(p, pitch, keys, v + d / 4 * block, stride, o + d * pitch);
   for (; d < channels; ++d)
-    accumulate_rows<T, Arch, 1, NV>(p, pitch, keys, v + d / 4 * block + d % 4, stride, o + d * pitch);
+    accumulate_rows<T, Arch, 1, NV>(p, pitch, keys, v + d / 4 * block + d % 4, stride,
+                                    o + d * pitch);
 }
 
 }  // namespace detail
@@ -100,9 +106,12 @@ template <class T, class Arch>
 void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
             index depth, T* s) {
   switch (vectors) {
-    case 1: return detail::scores<T, Arch, 1>(key, stride, keys, q, pitch, depth, s);
-    case 2: return detail::scores<T, Arch, 2>(key, stride, keys, q, pitch, depth, s);
-    default: return detail::scores<T, Arch, 3>(key, stride, keys, q, pitch, depth, s);
+    case 1:
+      return detail::scores<T, Arch, 1>(key, stride, keys, q, pitch, depth, s);
+    case 2:
+      return detail::scores<T, Arch, 2>(key, stride, keys, q, pitch, depth, s);
+    default:
+      return detail::scores<T, Arch, 3>(key, stride, keys, q, pitch, depth, s);
   }
 }
 
@@ -110,28 +119,33 @@ template <class T, class Arch>
 void accumulate(index vectors, const T* p, index pitch, index keys, const T* v, index stride,
                 index block, index channels, T* o) {
   switch (vectors) {
-    case 1: return detail::accumulate<T, Arch, 1>(p, pitch, keys, v, stride, block, channels, o);
-    case 2: return detail::accumulate<T, Arch, 2>(p, pitch, keys, v, stride, block, channels, o);
-    default: return detail::accumulate<T, Arch, 3>(p, pitch, keys, v, stride, block, channels, o);
+    case 1:
+      return detail::accumulate<T, Arch, 1>(p, pitch, keys, v, stride, block, channels, o);
+    case 2:
+      return detail::accumulate<T, Arch, 2>(p, pitch, keys, v, stride, block, channels, o);
+    default:
+      return detail::accumulate<T, Arch, 3>(p, pitch, keys, v, stride, block, channels, o);
   }
 }
 
 // `accumulate` where a weight of exactly 0 hides its value, NaN and infinity included. For the rare
 // tile that is partly masked and holds a non-finite value; no attempt at speed.
 template <class T, class Arch>
-HEED_NOINLINE void accumulate_selected(index vectors, const T* p, index pitch, index keys, const T* v,
-                                       index stride, index block, index channels, T* o) {
+HEED_NOINLINE void accumulate_selected(index vectors, const T* p, index pitch, index keys,
+                                       const T* v, index stride, index block, index channels,
+                                       T* o) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
   for (index d = 0; d < channels; ++d)
     for (index lane = 0; lane < vectors * W; lane += W) {
-      B sum = simd::load<T, Arch>(o + d * pitch + lane);
+      B sum(T(0));
       for (index j = 0; j < keys; ++j) {
         const B weight = simd::load<T, Arch>(p + j * pitch + lane);
         const B value(v[d / 4 * block + j * stride + d % 4]);
         sum = simd::select(weight == B(T(0)), sum, simd::fma(value, weight, sum));
       }
-      simd::store(o + d * pitch + lane, sum);
+      T* x = o + d * pitch + lane;
+      simd::store(x, B(simd::load<T, Arch>(x) + sum));
     }
 }
 

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSL-1.0
+// Keys and values of a kv head as the micro-kernels read them: in place where that is as fast, else
+// packed, converted and transformed once a head and never once a query block.
+#pragma once
+
+#include <heed/attention/problem.hpp>
+#include <heed/core/workspace.hpp>
+#include <heed/mask/concept.hpp>
+#include <heed/simd/pack.hpp>
+#include <heed/similarity/dot.hpp>
+
+namespace heed::detail {
+
+template <class T> struct kv_head {
+  const T* k = nullptr;
+  const T* v = nullptr;
+  index k_stride = 0;
+  index v_stride = 0, v_block = 4, v_tile = 0, channels = 0;
+  const T* extra_k = nullptr;
+  const T* extra_v = nullptr;
+  const unsigned char* finite = nullptr;  // by tile: no NaN or infinity among its values
+};
+
+inline index aligned_bytes(index count, std::size_t size) {
+  return static_cast<index>(arena::rounded(static_cast<std::size_t>(count) * size));
+}
+
+template <class T, class Arch, class Spec> class kv_heads {
+  using tuned = simd::shape<T, Arch>;
+  static constexpr index key_tile = tuned::key_tile;
+  static constexpr bool masks = !std::is_same_v<decltype(Spec::mask), full>;
+  static constexpr bool has_extra = !std::is_same_v<decltype(Spec::extra), none>;
+  static constexpr bool rewrites_keys = !std::is_same_v<decltype(Spec::key), none> ||
+                                        requires(const decltype(Spec::similarity)& s, T* row) {
+                                          s.template key<Arch>(row, index{}, row_position{});
+                                        };
+  static constexpr bool rewrites_values = !std::is_same_v<decltype(Spec::value), none>;
+
+ public:
+  kv_heads(const Spec& spec, const problem& p, const sequences<decltype(Spec::plan)>& items)
+      : spec_(spec),
+        p_(p),
+        items_(items),
+        width_(packed_width(spec.similarity, p.shape.depth)),
+        channels_((p.shape.value_depth + 3) / 4 * 4),
+        keys_(items.longest_keys()),
+        tiles_((keys_ + key_tile - 1) / key_tile) {
+    const bool many = p.shape.group() * items.longest_queries() >= tuned::packed_queries;
+    const index stride = p.k.stride[2];
+    const bool scattered =
+        stride != p.shape.depth && stride * index(sizeof(T)) >= tuned::packed_stride;
+    pack_keys_ = !simd::stored_as<T>(p.k) || rewrites_keys || (many && scattered);
+    pack_values_ = !simd::stored_as<T>(p.v) || rewrites_values || many;
+    if constexpr (has_extra) extra_ = spec.extra.slots();
+    key_bytes_ = pack_keys_ ? aligned_bytes(keys_ * width_, sizeof(T)) : 0;
+    value_bytes_ = pack_values_ ? aligned_bytes(tiles_ * key_tile * channels_, sizeof(T)) : 0;
+    extra_bytes_ = aligned_bytes(extra_ * (width_ + channels_), sizeof(T));
+  }
+
+  index width() const { return width_; }
+  index channels() const { return channels_; }
+  index extra() const { return extra_; }
+  // Tasks of `prepare` a head, and memory a head.
+  index tiles() const { return std::max<index>(tiles_, 1); }
+  index bytes() const {
+    return key_bytes_ + value_bytes_ + extra_bytes_ + (masks ? aligned_bytes(tiles_, 1) : 0);
+  }
+  index scratch_bytes() const { return aligned_bytes(key_tile * p_.shape.value_depth, sizeof(T)); }
+
+  kv_head<T> located(const sequence& s, index h, std::byte* packed) const {
+    kv_head<T> kv;
+    kv.k = pack_keys_ ? reinterpret_cast<const T*>(packed)
+                      : static_cast<const T*>(p_.k.row(s.batch, h, s.slot));
+    kv.k_stride = pack_keys_ ? width_ : p_.k.stride[2];
+    packed += key_bytes_;
+    if (pack_values_) {
+      kv.v = reinterpret_cast<const T*>(packed);
+      kv.v_stride = 4, kv.v_block = 4 * key_tile, kv.v_tile = key_tile * channels_;
+      kv.channels = channels_;
+    } else {
+      kv.v = static_cast<const T*>(p_.v.row(s.batch, h, s.slot));
+      kv.v_stride = p_.v.stride[2], kv.v_tile = key_tile * kv.v_stride;
+      kv.channels = p_.shape.value_depth;
+    }
+    packed += value_bytes_;
+    kv.extra_k = reinterpret_cast<const T*>(packed);
+    kv.extra_v = kv.extra_k + extra_ * width_;
+    kv.finite = reinterpret_cast<const unsigned char*>(packed + extra_bytes_);
+    return kv;
+  }
+
+  // Fills one tile of one head; the first tile brings the extra slots.
+  void prepare(const sequence& s, index h, index tile, std::byte* packed, arena& scratch) const {
+    const kv_head<T> kv = located(s, h, packed);
+    if (tile == 0) prepare_extra(s, h, kv);
+    const index first = tile * key_tile, count = std::min(key_tile, s.keys - first);
+    if (count <= 0) return;
+    if (pack_keys_) prepare_keys(s, h, first, count, const_cast<T*>(kv.k));
+    const index depth = p_.shape.value_depth;
+    const T* rows = static_cast<const T*>(p_.v.row(s.batch, h, s.slot + first));
+    index stride = p_.v.stride[2];
+    if (rewrites_values || !simd::stored_as<T>(p_.v)) {
+      scratch.reserve(0);
+      T* staged = scratch.take<T>(count * depth);
+      for (index j = 0; j < count; ++j) {
+        const index slot = s.slot + first + j;
+        simd::load_row(p_.v.type, p_.v.row(s.batch, h, slot), p_.v.stride[3], depth,
+                       staged + j * depth);
+        simd::transform_row<Arch>(spec_.value, staged + j * depth, depth,
+                                  row_position{s.b, h, first + j, slot});
+      }
+      rows = staged, stride = depth;
+    }
+    if (pack_values_)
+      simd::pack_values(rows, stride, count, depth, kv.v_block,
+                        const_cast<T*>(kv.v) + tile * kv.v_tile);
+    if (masks)
+      const_cast<unsigned char*>(kv.finite)[tile] = simd::all_finite(rows, stride, count, depth);
+  }
+
+ private:
+  void prepare_keys(const sequence& s, index h, index first, index count, T* k) const {
+    for (index j = first; j < first + count; ++j) {
+      T* row = k + j * width_;
+      const row_position at{s.b, h, j, s.slot + j};
+      simd::load_row(p_.k.type, p_.k.row(s.batch, h, at.row), p_.k.stride[3], p_.shape.depth, row);
+      simd::transform_row<Arch>(spec_.key, row, p_.shape.depth, at);
+      rewrite(row, at);
+    }
+  }
+  void rewrite(T* row, const row_position& at) const {
+    if constexpr (requires { spec_.similarity.template key<Arch>(row, p_.shape.depth, at); })
+      spec_.similarity.template key<Arch>(row, p_.shape.depth, at);
+  }
+  void prepare_extra(const sequence& s, index h, const kv_head<T>& kv) const {
+    if constexpr (has_extra)
+      for (index j = 0; j < extra_; ++j) {
+        T* row = const_cast<T*>(kv.extra_k) + j * width_;
+        spec_.extra.key(s.batch, h, j, row);
+        rewrite(row, {s.b, h, j, j});
+        spec_.extra.value(s.batch, h, j, const_cast<T*>(kv.extra_v) + j * channels_,
+                          p_.shape.value_depth);
+      }
+  }
+
+  const Spec& spec_;
+  const problem& p_;
+  const sequences<decltype(Spec::plan)>& items_;
+  index width_, channels_, keys_, tiles_;
+  index extra_ = 0, key_bytes_, value_bytes_, extra_bytes_;
+  bool pack_keys_, pack_values_;
+};
+
+}  // namespace heed::detail
