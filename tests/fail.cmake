@@ -11,7 +11,7 @@ foreach(fragment IN LISTS fragments)
   add_test(NAME ${name}
     COMMAND ${CMAKE_COMMAND} -DCOMPILER=${CMAKE_CXX_COMPILER}
       -DSOURCE=${CMAKE_CURRENT_SOURCE_DIR}/${fragment}
-      "-DINCLUDES=$<TARGET_PROPERTY:heed_test,INCLUDE_DIRECTORIES>"
+      "-DINCLUDES=$<TARGET_PROPERTY:heed_test,INTERFACE_INCLUDE_DIRECTORIES>"
       "-DIMPLICIT=${CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES}"
       "-DFLAGS=${arch_flags}"
       -P ${PROJECT_SOURCE_DIR}/cmake/must_fail.cmake)
