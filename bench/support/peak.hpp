@@ -146,28 +146,4 @@ inline std::array<memory_level, 4> memory_levels() {
            {"memory", std::size_t{256} << 20}}};
 }
 
-// The FMA peak a number of threads has shown so far in this process. `refresh` measures again, so
-// that a peak first taken in a noisy moment does not flatter what follows.
-class peak_meter {
- public:
-  double refresh(int threads, int rounds = 4) {
-    double& known = at(threads);
-    known = std::max(known, fma_rate(threads, rounds));
-    return known;
-  }
-
-  double operator()(int threads) { return at(threads) > 0 ? at(threads) : refresh(threads, 20); }
-
- private:
-  double& at(int threads) {
-    const auto slot = static_cast<std::size_t>(threads);
-    if (slot >= best_.size()) {
-      best_.resize(slot + 1, 0.0);
-    }
-    return best_[slot];
-  }
-
-  std::vector<double> best_;
-};
-
 }  // namespace bench
