@@ -95,8 +95,9 @@ template <std::size_t Rank, class X> struct layout_of {
     } else if constexpr (tensor_like<X>) {
       constexpr bool row_major = static_cast<int>(X::Layout) == 1;
       index step = 1;
-      for (std::size_t n = 0; n < rank; ++n) {
-        const std::size_t i = row_major ? rank - 1 - n : n;
+      constexpr unsigned axes = static_cast<unsigned>(rank);  // converts to any Eigen's index
+      for (unsigned n = 0; n < axes; ++n) {
+        const unsigned i = row_major ? axes - 1 - n : n;
         extent[i] = static_cast<index>(x.dimension(i));
         stride[i] = step;
         step *= extent[i];
