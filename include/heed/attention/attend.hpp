@@ -68,19 +68,23 @@ template <class Spec> double resolved_scale(const Spec& spec, index depth) {
   return std::isnan(spec.scale) ? spec.similarity.default_scale(depth) : spec.scale;
 }
 
+// The problem refers to the operands it is given.
 template <class Spec>
 problem checked(const Spec& spec, const operand& q, const operand& k, const operand& v,
                 const outputs& to) {
-  problem p{.shape = {}, .q = q, .k = k, .v = v, .to = to};
+  problem p{.shape = {.batch = q.extent[0],
+                      .heads = q.extent[1],
+                      .kv_heads = k.extent[1],
+                      .queries = q.extent[2],
+                      .keys = k.extent[2],
+                      .depth = q.extent[3],
+                      .value_depth = v.extent[3],
+                      .offset = k.extent[2] - q.extent[2]},
+            .q = q,
+            .k = k,
+            .v = v,
+            .to = to};
   check_shapes(p);
-  p.shape = {.batch = q.extent[0],
-             .heads = q.extent[1],
-             .kv_heads = k.extent[1],
-             .queries = q.extent[2],
-             .keys = k.extent[2],
-             .depth = q.extent[3],
-             .value_depth = v.extent[3],
-             .offset = k.extent[2] - q.extent[2]};
   if constexpr (!std::is_same_v<decltype(Spec::plan), none>) {
     check_policy(spec.plan, p.shape);
     p.shape.offset = 0;
@@ -106,8 +110,8 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
 template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
 void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const outputs& to,
             executor_ref executor = {}, workspace_ref scratch = {}) {
-  const detail::problem p =
-      detail::checked(spec, view<const Q>(q), view<const K>(k), view<const V>(v), to);
+  const operand from[] = {view<const Q>(q), view<const K>(k), view<const V>(v)};
+  const detail::problem p = detail::checked(spec, from[0], from[1], from[2], to);
   using compute = compute_type<Q, K, V>;
   if constexpr (detail::plain_rows<Spec>)
     if (detail::few<compute, Arch, Spec>::fits(p))

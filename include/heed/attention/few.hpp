@@ -72,18 +72,38 @@ template <class T, class Arch, class Spec> class few {
           if (!spec.mask(at)) x = masked<T>;
       }
     }
-    const row_state<T> start =
-        spec.normalizer.template start<T>(row_position{b, h, shape.offset, 0});
-    row_state<B> state{B(start.max), B(start.sum)};
-    B factor(T(1));
-    if (shape.keys > 0) spec.normalizer.template absorb<Arch>(s, W, shape.keys, state, factor);
-    const B finish = spec.normalizer.finish(state);
-    for (index j = 0; j < shape.keys; ++j)
-      simd::store(s + j * W, B(simd::load<T, Arch>(s + j * W) * finish));
+    row_state<T> state[W];
+    // One or two queries stay in scalar registers: a vector load of what was just stored by
+    // elements would wait for the stores.
+    if (shape.queries <= 2)
+      for (index i = 0; i < shape.queries; ++i)
+        normalize<simd::scalar>(spec, p, b, h, s + i, state + i);
+    else
+      normalize<Arch>(spec, p, b, h, s, state);
     for (index i = 0; i < shape.queries; ++i)
       mix(s + i, v, p.v.stride[2], shape.keys, shape.value_depth,
           static_cast<T*>(p.to.out.row(b, h, i)));
     if (p.to.lse.present()) report(spec, p, b, h, state);
+  }
+
+  // Scores to finished weights, in place.
+  template <class A>
+  static void normalize(const Spec& spec, const problem& p, index b, index h, T* s,
+                        row_state<T>* out) {
+    using V = simd::batch<T, A>;
+    const row_state<T> start =
+        spec.normalizer.template start<T>(row_position{b, h, p.shape.offset, 0});
+    row_state<V> state{V(start.max), V(start.sum)};
+    V factor(T(1));
+    if (p.shape.keys > 0) spec.normalizer.template absorb<A>(s, W, p.shape.keys, state, factor);
+    const V finish = spec.normalizer.finish(state);
+    for (index j = 0; j < p.shape.keys; ++j)
+      simd::store(s + j * W, V(simd::load<T, A>(s + j * W) * finish));
+    if (!p.to.lse.present()) return;
+    T max[W], sum[W];
+    simd::store(max, state.max);
+    simd::store(sum, state.sum);
+    for (index i = 0; i < simd::width<T, A>; ++i) out[i] = {max[i], sum[i]};
   }
 
   // out = Σ_j w[j · W] v_j; a weight of exactly 0 hides its value.
@@ -105,13 +125,12 @@ template <class T, class Arch, class Spec> class few {
   }
 
   HEED_NOINLINE static void report(const Spec& spec, const problem& p, index b, index h,
-                                   const row_state<B>& state) {
-    if constexpr (has_lse<decltype(Spec::normalizer)>) {
-      T lse[W];
-      simd::store(lse, spec.normalizer.lse(state));
-      for (index i = 0; i < p.shape.queries; ++i)
-        simd::store_row(p.to.lse.type, lse + i, 1, p.to.lse.row(b, h, i), 1);
-    }
+                                   const row_state<T>* state) {
+    if constexpr (has_lse<decltype(Spec::normalizer)>)
+      for (index i = 0; i < p.shape.queries; ++i) {
+        const T lse = spec.normalizer.lse(state[i]);
+        simd::store_row(p.to.lse.type, &lse, 1, p.to.lse.row(b, h, i), 1);
+      }
   }
 };
 

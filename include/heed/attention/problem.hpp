@@ -7,10 +7,11 @@
 
 namespace heed::detail {
 
+// The operands are the caller's: copying them cost more than a small call's arithmetic.
 struct problem {
   problem_shape shape;
-  operand q, k, v;
-  outputs to;
+  const operand &q, &k, &v;
+  const outputs& to;
   double scale = 1;
 };
 

@@ -116,8 +116,8 @@ void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, 
 // As heed::attend, same checks included. O(Lq · Lk · (D + Dv)) with no attempt at speed.
 template <class Spec, storable Q, storable K, storable V>
 void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const outputs& to) {
-  const auto p =
-      heed::detail::checked(spec, view<const Q>(q), view<const K>(k), view<const V>(v), to);
+  const operand from[] = {view<const Q>(q), view<const K>(k), view<const V>(v)};
+  const auto p = heed::detail::checked(spec, from[0], from[1], from[2], to);
   const heed::detail::sequences<decltype(Spec::plan)> items{p, spec.plan};
   for (index b = 0; b < items.count(); ++b)
     for (index h = 0; h < p.shape.heads; ++h)
