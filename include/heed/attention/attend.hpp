@@ -86,10 +86,13 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
             .to = to};
   check_shapes(p);
   if constexpr (!std::is_same_v<decltype(Spec::plan), none>) {
+    if (spec.offset != aligned_ends)
+      check::fail("heed::attend", "a plan sets the positions; offset must be left alone");
     check_policy(spec.plan, p.shape);
     p.shape.offset = 0;
     if constexpr (requires { spec.plan.sequences(); }) p.shape.batch = spec.plan.sequences();
   }
+  if (spec.offset != aligned_ends) p.shape.offset = spec.offset;
   check_policies(spec, p.shape);
   if constexpr (!has_lse<decltype(Spec::normalizer)>)
     if (to.lse.present())
@@ -102,7 +105,7 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
 
 // o_i = Σ_j p_ij v_j of the given kind of attention.
 //   q [B,H,Lq,D], k [B,Hkv,Lk,D], v [B,Hkv,Lk,Dv], out [B,H,Lq,Dv], lse [B,H,Lq]; H a multiple of
-//   Hkv; query row r sits at position r + Lk - Lq.
+//   Hkv; query row r sits at position r + Lk - Lq, or r + offset where the spec gives one.
 // Computes in float, or in double if q, k and v are double. A query that may see no key gives zeros
 // and lse = -inf; what a mask hides never leaks, NaN included. Same bits for any executor.
 // Throws std::invalid_argument, before anything is written, if a shape or a policy does not fit.

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <heed/attention/problem.hpp>
+#include <heed/heads/grouped.hpp>
 #include <heed/mask/concept.hpp>
 #include <heed/normalizer/concept.hpp>
 #include <heed/score/concept.hpp>
@@ -54,7 +55,7 @@ template <class T, class Arch, class Spec> class few {
 
   static void attend(const Spec& spec, const problem& p, index b, index h) {
     const problem_shape& shape = p.shape;
-    const index kv = shape.kv_heads == shape.heads ? h : h / shape.group();
+    const index kv = shape.kv_heads == shape.heads ? h : kv_head_of(h, shape);
     const T scale = static_cast<T>(p.scale);
     const T* const q = static_cast<const T*>(p.q.row(b, h, 0));
     const T* const k = static_cast<const T*>(p.k.row(b, kv, 0));

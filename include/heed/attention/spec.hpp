@@ -19,6 +19,9 @@ namespace heed {
 // `attention::scale` when it is left to the similarity: 1/√D for `dot`.
 inline constexpr double automatic = std::numeric_limits<double>::quiet_NaN();
 
+// `attention::offset` when the last query sits at the last key.
+inline constexpr index aligned_ends = std::numeric_limits<index>::min();
+
 template <mask Mask = full, class Similarity = dot, class Score = none, class Normalizer = softmax,
           class Weights = none, class Query = none, class Key = none, class Value = none,
           class Output = none, class Extra = none, class Plan = none>
@@ -29,6 +32,7 @@ struct attention {
   Normalizer normalizer{};  // scores to weights
   Weights weights{};        // edits of the weights
   double scale = automatic;
+  index offset = aligned_ends;  // position of query row 0
   Query query{};  // row transforms while packing, one or a chain
   Key key{};
   Value value{};

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <heed/attention/attend.hpp>
+#include <heed/heads/grouped.hpp>
 #include <vector>
 
 namespace heed::reference {
@@ -56,7 +57,7 @@ template <class Spec> double similarity(const Spec& spec, const row& q, const ro
 template <class Spec>
 void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, index i) {
   const problem_shape& shape = p.shape;
-  const index kv = h / shape.group();
+  const index kv = kv_head_of(h, shape);
   const position at{s.b, h, i + s.offset, 0, s.row + i, 0};
   row q = loaded(p.q, s.batch, h, s.row + i);
   q = rewritten_query(spec, q, shape.depth, {s.b, h, at.q, at.row});
