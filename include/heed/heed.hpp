@@ -3,7 +3,9 @@
 #pragma once
 
 #include <heed/attention/attend.hpp>
+#include <heed/attention/few.hpp>
 #include <heed/attention/intervals.hpp>
+#include <heed/attention/kv_heads.hpp>
 #include <heed/attention/outputs.hpp>
 #include <heed/attention/problem.hpp>
 #include <heed/attention/spec.hpp>
@@ -21,6 +23,7 @@
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/eigen.hpp>
+#include <heed/heads/grouped.hpp>
 #include <heed/heads/output_gate.hpp>
 #include <heed/kv/extra.hpp>
 #include <heed/mask/any_mask.hpp>
@@ -75,6 +78,7 @@
 #include <heed/simd/tile.hpp>
 #include <heed/simd/tile_scalar.hpp>
 #include <heed/simd/transpose.hpp>
+#include <heed/simd/transpose_add.hpp>
 #include <heed/similarity/additive.hpp>
 #include <heed/similarity/cosine.hpp>
 #include <heed/similarity/distance.hpp>

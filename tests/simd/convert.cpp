@@ -18,8 +18,8 @@ bool same(float a, float b) {
   return std::isnan(a) ? std::isnan(b)
                        : std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b);
 }
-std::uint16_t bits(Eigen::half x) { return x.x; }
-std::uint16_t bits(Eigen::bfloat16 x) { return x.value; }
+std::uint16_t bits(Eigen::half x) { return Eigen::numext::bit_cast<std::uint16_t>(x); }
+std::uint16_t bits(Eigen::bfloat16 x) { return Eigen::numext::bit_cast<std::uint16_t>(x); }
 float value(Eigen::half x) { return static_cast<float>(x); }
 float value(Eigen::bfloat16 x) { return static_cast<float>(x); }
 
