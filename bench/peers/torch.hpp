@@ -31,7 +31,7 @@ class torch_peer final : public peer {
     q_ = on(task.q, {form.batch * form.kv_heads, group * form.queries, form.dim});
     k_ = on(task.k, {form.batch * form.kv_heads, form.keys, form.dim}).transpose(1, 2);
     v_ = on(task.v, {form.batch * form.kv_heads, form.keys, form.dim});
-    mask_ = {};
+    mask_ = torch::Tensor();
     if (form.mask == masking::causal) {
       mask_ = torch::full({form.queries, form.keys}, -std::numeric_limits<float>::infinity())
                   .triu(1)
@@ -56,7 +56,7 @@ class torch_peer final : public peer {
     return seconds;
   }
 
-  void release() override { q_ = k_ = v_ = mask_ = {}; }
+  void release() override { q_ = k_ = v_ = mask_ = torch::Tensor(); }
 
  private:
   static torch::Tensor on(const float* data, torch::IntArrayRef sizes) {
