@@ -8,6 +8,9 @@
 #include <heed/core/position.hpp>
 #include <type_traits>
 #include <xsimd/xsimd.hpp>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 // Loops of constant trip count are unrolled whole, the others by four: users compile with -O2.
 #if defined(__clang__)
@@ -78,9 +81,21 @@ template <class T, class Arch> batch<T, Arch> iota() {
 }
 
 template <number T> T fma(T a, T b, T c) { return a * b + c; }
+// Whether `fma` of a batch rounds once.
+#if defined(__FMA__) || defined(__AVX512F__) || defined(__ARM_FEATURE_FMA)
+inline constexpr bool fused = true;
+#else
+inline constexpr bool fused = false;
+#endif
+
+// xsimd 8.1 has no fused form for AVX-512 and would round twice.
 template <class T, class A>
-xsimd::batch<T, A> fma(const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b,
-                       const xsimd::batch<T, A>& c) {
+HEED_INLINE xsimd::batch<T, A> fma(const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b,
+                                   const xsimd::batch<T, A>& c) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(a) == 64 && std::is_same_v<T, float>) return _mm512_fmadd_ps(a, b, c);
+  if constexpr (sizeof(a) == 64 && std::is_same_v<T, double>) return _mm512_fmadd_pd(a, b, c);
+#endif
   return xsimd::fma(a, b, c);
 }
 // A NaN in the second argument survives, as in x86's max.

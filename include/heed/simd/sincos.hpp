@@ -39,8 +39,10 @@ HEED_INLINE void sincos(const xsimd::batch<double, A>& x, xsimd::batch<double, A
   using B = xsimd::batch<double, A>;
   constexpr std::size_t terms = std::is_same_v<T, float> ? 6 : 9;
   const B n = xsimd::nearbyint(x * B(0.63661977236758134308));
-  B r = simd::fma(n, B(-1.57079632679489661923), x);
-  r = simd::fma(n, B(-6.12323399573676603587e-17), r);
+  // π/2 in parts of 22 bits, so that n times each is exact with or without a fused multiply-add.
+  B r = simd::fma(n, B(-0x1.921fb0p+0), x);
+  r = simd::fma(n, B(-0x1.5110b0p-22), r);
+  r = simd::fma(n, B(-0x1.18469898cc517p-44), r);
   const B square = r * r;
   const B s = r * alternating<3, terms>(square), c = alternating<2, terms>(square);
   // The two low bits of n choose the quadrant.
