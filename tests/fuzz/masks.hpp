@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSL-1.0
+// Masks with random parameters.
+#pragma once
+
+#include <heed/mask/any_mask.hpp>
+#include <heed/mask/causal.hpp>
+#include <heed/mask/chunk.hpp>
+#include <heed/mask/combine.hpp>
+#include <heed/mask/document.hpp>
+#include <heed/mask/first_keys.hpp>
+#include <heed/mask/full.hpp>
+#include <heed/mask/lengths.hpp>
+#include <heed/mask/prefix.hpp>
+#include <heed/mask/rectangle.hpp>
+#include <heed/mask/types.hpp>
+#include <heed/mask/where.hpp>
+#include <heed/mask/window.hpp>
+
+#include "fuzz/policies.hpp"
+
+namespace heed::fuzz {
+
+inline full draw(tag<full>, call&) { return {}; }
+inline causal draw(tag<causal>, call& c) {
+  if (c.chance(2)) return {};
+  return {c.chance(3) ? -c.shape.offset : c.from(-9, 9)};
+}
+inline window draw(tag<window>, call& c) {
+  return {c.chance(8) ? window::unbounded : c.from(0, 100), c.chance(2) ? 0 : c.from(0, 40)};
+}
+inline first_keys draw(tag<first_keys>, call& c) { return {c.from(0, 9)}; }
+inline chunk draw(tag<chunk>, call& c) { return {c.from(1, 40), c.from(0, 2)}; }
+inline block_causal draw(tag<block_causal>, call& c) { return {c.from(1, 40)}; }
+
+// [L] or [B, L]; `low` to `high`, in runs.
+inline tokens any_tokens(call& c, int low, int high) {
+  const index items = c.chance(2) || c.shape.batch < 2 ? 1 : c.shape.batch;
+  std::vector<int> x;
+  for (index i = 0; i < items * c.shape.keys; ++i)
+    x.push_back(i > 0 && !c.chance(5) ? x.back() : int(c.from(low, high)));
+  return {c.keep(std::move(x)), items};
+}
+inline document draw(tag<document>, call& c) {
+  const index items = c.chance(2) || c.shape.batch < 2 ? 1 : c.shape.batch;
+  std::vector<int> ids;
+  for (index i = 0; i < items * c.shape.keys; ++i)
+    ids.push_back(i % c.shape.keys == 0 ? 7 : ids.back() + (c.chance(20) ? 1 : 0));
+  return {tokens(c.keep(std::move(ids)), items)};
+}
+inline packed_documents draw(tag<packed_documents>, call& c) {
+  std::vector<int> cu{0};
+  while (cu.back() < c.shape.keys)
+    cu.push_back(int(std::min(c.shape.keys, cu.back() + c.from(0, 60))));
+  return {c.keep(std::move(cu))};
+}
+inline lengths draw(tag<lengths>, call& c) {
+  lengths m;
+  if (!c.chance(5)) m.keys = c.integers(c.shape.batch, 0, c.shape.keys);
+  if (c.chance(2)) m.queries = c.integers(c.shape.batch, 0, c.shape.queries);
+  return m;
+}
+inline prefix draw(tag<prefix>, call& c) {
+  return {c.integers(c.chance(2) ? 1 : c.shape.batch == 0 ? 1 : c.shape.batch, 0, c.shape.keys)};
+}
+inline rectangle draw(tag<rectangle>, call& c) {
+  std::vector<rectangle::area> areas;
+  for (index n = c.from(0, 7); n > 0; --n) {
+    const index q = c.from(0, c.shape.keys), k = c.from(0, c.shape.keys);
+    areas.push_back({{q, q + c.from(0, 50)}, {k, k + c.from(0, 30)}});
+    if (c.shape.batch > 0 && c.chance(3)) areas.back().b = c.from(0, c.shape.batch - 1);
+  }
+  return {c.keep(std::move(areas))};
+}
+inline types draw(tag<types>, call& c) {
+  types m{.type = any_tokens(c, -1, 3)};
+  if (c.chance(2)) m.valid = any_tokens(c, 0, 2);
+  if (c.chance(2)) m.same = 1;
+  return m;
+}
+struct same_residue {
+  index step;
+  bool operator()(const position& at) const { return (at.q - at.k) % step == 0; }
+};
+struct far_apart {
+  float least;
+  template <class At> auto operator()(const At& at) const {
+    using T = decltype(at.k);
+    return (at.q - at.k >= T(least)) | (at.k - at.q >= T(least));
+  }
+};
+inline where<same_residue> draw(tag<where<same_residue>>, call& c) {
+  return where(same_residue{c.from(1, 6)});
+}
+inline where<far_apart> draw(tag<where<far_apart>>, call& c) {
+  return where(far_apart{float(c.from(-3, 40))});
+}
+template <class A, class B> both_masks<A, B> draw(tag<both_masks<A, B>>, call& c) {
+  return draw(tag<A>{}, c) && draw(tag<B>{}, c);
+}
+template <class A, class B> either_mask<A, B> draw(tag<either_mask<A, B>>, call& c) {
+  return draw(tag<A>{}, c) || draw(tag<B>{}, c);
+}
+template <class A> not_mask<A> draw(tag<not_mask<A>>, call& c) { return !draw(tag<A>{}, c); }
+
+// Many spans a query: more than a panel keeps.
+using striped = both_masks<not_mask<rectangle>, not_mask<rectangle>>;
+
+inline any_mask draw(tag<any_mask>, call& c) {
+  any_mask m;
+  const auto one_of = [&]<class... M>(tag<M>... which) {
+    index n = c.from(0, index(sizeof...(M)) - 1);
+    ((n-- == 0 ? void(m = any_mask(draw(which, c))) : void()), ...);
+  };
+  one_of(tag<full>{}, tag<causal>{}, tag<window>{}, tag<first_keys>{}, tag<chunk>{},
+         tag<block_causal>{}, tag<document>{}, tag<packed_documents>{}, tag<lengths>{},
+         tag<prefix>{}, tag<rectangle>{}, tag<types>{}, tag<where<same_residue>>{},
+         tag<where<far_apart>>{});
+  return m;
+}
+
+}  // namespace heed::fuzz
