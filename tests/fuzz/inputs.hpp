@@ -23,7 +23,9 @@ struct shuffled {
 };
 
 inline void poison(workspace& scratch) {
-  scratch.for_each_arena([](arena& a) { std::memset(a.data(), 0xff, a.capacity()); });
+  scratch.for_each_arena([](arena& a) {
+    if (a.capacity() > 0) std::memset(a.data(), 0xff, a.capacity());
+  });
 }
 
 struct operands {
