@@ -36,6 +36,7 @@ struct alibi {
     return biased(s, at, slopes[static_cast<std::size_t>(at.h)], form);
   }
   // ds'/ds = 1; ds'/dm_h = k - q or -|k - q|
+  template <class S, class At> S grad(const S&, const At&) const { return simd::constant<S>(1); }
 
   // One head: the slope in a register.
   struct head {

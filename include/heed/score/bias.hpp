@@ -23,6 +23,7 @@ struct bias {
     return s + broadcast::element<S>(values, at.b, at.h, at.row, at.slot);
   }
   // ds'/ds = 1; db sums ds over the broadcast axes
+  template <class S, class At> S grad(const S&, const At&) const { return simd::constant<S>(1); }
 
   template <class Arch, class T> void apply(const tile& at, T* s, T*& scratch) const {
     const auto row = [&](index i) {
@@ -73,7 +74,8 @@ struct boolean_bias {
   template <simd::number S, class At> S operator()(S s, const At& at) const {
     return pass(at.b, at.h, at.row, at.slot) ? s : -std::numeric_limits<S>::infinity();
   }
-  // ds'/ds = 1 where allowed
+  // ds'/ds = 1; what is not allowed has weight 0
+  template <class S, class At> S grad(const S&, const At&) const { return simd::constant<S>(1); }
 
   template <class Arch, class T> void apply(const tile& at, T* s, T*&) const {
     for (index i = 0; i < at.rows; ++i)

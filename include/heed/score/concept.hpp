@@ -68,6 +68,30 @@ T modified(const S& f, T s, const position& at) {
     return detail::called(detail::bare(f), s, at);
 }
 
+// f(s, at) of a modifier or a chain in its generic form.
+template <class S, class V, class At>
+V applied(const S& f, const V& s, const At& at) {
+  if constexpr (std::is_same_v<S, none>)
+    return s;
+  else if constexpr (is_chain<S>)
+    return applied(f.second, applied(f.first, s, at), at);
+  else
+    return f(s, at);
+}
+
+// ds'/ds at the score s: the modifier's `grad(s, at)`, for a chain the product along it.
+template <class S, class V, class At>
+V slope(const S& f, const V& s, const At& at) {
+  if constexpr (std::is_same_v<S, none>) {
+    return simd::constant<V>(1);
+  } else if constexpr (is_chain<S>) {
+    return slope(f.first, s, at) * slope(f.second, applied(f.first, s, at), at);
+  } else {
+    static_assert(requires { f.grad(s, at); }, "this score modifier has no grad(s, at)");
+    return f.grad(s, at);
+  }
+}
+
 // A vector of scores of consecutive queries, one of those of the panel `in`. Lanes beyond the last
 // query keep their score where a modifier is called element by element.
 template <class Arch, class S, class T>

@@ -60,6 +60,7 @@ struct relative_bias {
                                      entry(static_cast<index>(at.k) - static_cast<index>(at.q)), 0);
   }
   // ds'/ds = 1; d table[h][e] sums ds over the pairs that meet in e
+  template <class S, class At> S grad(const S&, const At&) const { return simd::constant<S>(1); }
 
   template <class Arch, class T> struct diagonals {
     const T* last;  // lane 0, key 0; a lane more is one on, a key more is one back
