@@ -95,6 +95,16 @@ struct lane_intervals {
       }
   }
 
+  // Keys that some lane of [first, last) may see, where every lane has one interval at most.
+  span seen(index first, index last) const {
+    span s{lo[first], hi[first]};
+    for (index lane = first + 1; lane < last; ++lane)
+      if (lo[lane] < hi[lane])
+        s = s.empty() ? span{lo[lane], hi[lane]}
+                      : span{std::min(s.begin, lo[lane]), std::max(s.end, hi[lane])};
+    return s;
+  }
+
   // Keys of [first, last) that some lane may see, as one span.
   span clip(index first, index last) const {
     span s{last, first};

@@ -19,6 +19,10 @@ namespace heed::simd {
 
 namespace detail {
 
+// One vector alone needs twice the rows to hide the latency of its multiply-adds.
+template <class T, class Arch, int NV>
+inline constexpr int rows_of = int(shape<T, Arch>::rows) * (NV == 1 ? 2 : 1);
+
 template <class T, class Arch, int MR, int NV>
 HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch, index depth,
                              T* s) {
@@ -48,7 +52,7 @@ HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch
 
 template <class T, class Arch, int MR, int NV>
 HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v, index stride,
-                                 T* o) {
+                                 index block, T* o) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
   B acc[MR][NV];
@@ -63,7 +67,7 @@ HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v
       keep(lane[n]);
     }
     HEED_UNROLL for (int i = 0; i < MR; ++i) {
-      const B one(v[j * stride + i]);
+      const B one(v[i / 4 * block + j * stride + i % 4]);
       HEED_UNROLL for (int n = 0; n < NV; ++n) {
         acc[i][n] = simd::fma(one, lane[n], acc[i][n]);
         in_order(acc[i][n]);
@@ -79,7 +83,7 @@ HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v
 template <class T, class Arch, int NV>
 HEED_NOINLINE void scores(const T* key, index stride, index keys, const T* q, index pitch,
                           index depth, T* s) {
-  constexpr int MR = shape<T, Arch>::rows;
+  constexpr int MR = rows_of<T, Arch, NV>;
   index j = 0;
   for (; j + MR <= keys; j += MR)
     scores_rows<T, Arch, MR, NV>(key + j * stride, stride, q, pitch, depth, s + j * pitch);
@@ -90,12 +94,13 @@ HEED_NOINLINE void scores(const T* key, index stride, index keys, const T* q, in
 template <class T, class Arch, int NV>
 HEED_NOINLINE void accumulate(const T* p, index pitch, index keys, const T* v, index stride,
                               index block, index channels, T* o) {
-  constexpr int MR = shape<T, Arch>::rows;
+  constexpr int MR = rows_of<T, Arch, NV>;
   index d = 0;
   for (; d + MR <= channels; d += MR)
-    accumulate_rows<T, Arch, MR, NV>(p, pitch, keys, v + d / 4 * block, stride, o + d * pitch);
+    accumulate_rows<T, Arch, MR, NV>(p, pitch, keys, v + d / 4 * block, stride, block,
+                                     o + d * pitch);
   for (; d < channels; ++d)
-    accumulate_rows<T, Arch, 1, NV>(p, pitch, keys, v + d / 4 * block + d % 4, stride,
+    accumulate_rows<T, Arch, 1, NV>(p, pitch, keys, v + d / 4 * block + d % 4, stride, block,
                                     o + d * pitch);
 }
 
