@@ -50,19 +50,8 @@ struct log_distance {
 // [normalizer]
 // p_ij = s_ij² / Σ_j s_ij². Rows that sum to zero give zeros.
 struct squares {
-  template <class T> heed::row_state<T> start(const heed::row_position&) const {
-    return heed::elementwise::start<T>();
-  }
-  template <class Arch, class T>
-  bool absorb(T* s, heed::index pitch, heed::index keys,
-              heed::row_state<heed::simd::batch<T, Arch>>& state,
-              heed::simd::batch<T, Arch>&) const {
-    return heed::elementwise::absorb<Arch>(s, pitch, keys, state, heed::divisor::sum,
-                                           [](auto x) { return x * x; });
-  }
-  template <class B> B finish(const heed::row_state<B>& state) const {
-    return heed::elementwise::finish(state, heed::divisor::sum);
-  }
+  static constexpr heed::divisor by = heed::divisor::sum;
+  template <class B> B weight(const B& s) const { return s * s; }
 };
 // [/normalizer]
 

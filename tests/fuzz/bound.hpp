@@ -100,10 +100,11 @@ row_bound bound(const Spec& spec, const heed::detail::problem& p, const heed::de
   const auto absorbed = [&](double sign, row_state<double>& state) {
     row w = s;
     for (std::size_t j = 0; j < w.size(); ++j) w[j] += sign * delta[j];
-    state = spec.normalizer.template start<double>(row_position{seq.b, h, at.q, at.row});
+    state = steps_of(spec.normalizer).template start<double>(row_position{seq.b, h, at.q, at.row});
     double factor = 1;
     if (count > 0)
-      spec.normalizer.template absorb<simd::scalar>(w.data(), index{1}, count, state, factor);
+      steps_of(spec.normalizer)
+          .template absorb<simd::scalar>(w.data(), index{1}, count, state, factor);
     return w;
   };
   row_state<double> state, ignored;
@@ -141,7 +142,7 @@ row_bound bound(const Spec& spec, const heed::detail::problem& p, const heed::de
     }
   }
   const auto finish = [&](double sum) {
-    return spec.normalizer.finish(row_state<double>{state.max, sum});
+    return steps_of(spec.normalizer).finish(row_state<double>{state.max, sum});
   };
   const double factor = finish(state.sum), more = finish(state.sum + off),
                less = finish(state.sum - off);

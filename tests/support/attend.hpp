@@ -61,7 +61,8 @@ inline Eigen::MatrixXd scaled_dot(const Eigen::MatrixXd& q, const Eigen::MatrixX
 /// A normaliser's `dscore` against central differences of its own weights, one row in double:
 /// f(s) = Σ_j p_j(s) g_j, so df/ds_j = dscore(s_j, p_j, g_j, Σ p g).
 template <class N>
-void check_derivative(const N& normalizer, std::vector<double> s, double allowed = 1e-7) {
+void check_derivative(const N& given, std::vector<double> s, double allowed = 1e-7) {
+  const auto& normalizer = steps_of(given);
   const auto count = static_cast<index>(s.size());
   const auto weights = [&](std::vector<double> x, row_state<double>& state) {
     state = normalizer.template start<double>(row_position{});

@@ -9,7 +9,7 @@
 #include <heed/attention/problem.hpp>
 #include <heed/heads/grouped.hpp>
 #include <heed/mask/concept.hpp>
-#include <heed/normalizer/concept.hpp>
+#include <heed/normalizer/elementwise.hpp>
 #include <heed/score/concept.hpp>
 #include <heed/simd/pack.hpp>
 #include <heed/similarity/dot.hpp>
@@ -92,12 +92,12 @@ template <class T, class Arch, class Spec> class few {
   static void normalize(const Spec& spec, const problem& p, index b, index h, T* s,
                         row_state<T>* out) {
     using V = simd::batch<T, A>;
-    const row_state<T> start =
-        spec.normalizer.template start<T>(row_position{b, h, p.shape.offset, 0});
+    const auto& normalizer = steps_of(spec.normalizer);
+    const row_state<T> start = normalizer.template start<T>(row_position{b, h, p.shape.offset, 0});
     row_state<V> state{V(start.max), V(start.sum)};
     V factor(T(1));
-    if (p.shape.keys > 0) spec.normalizer.template absorb<A>(s, W, p.shape.keys, state, factor);
-    const V finish = spec.normalizer.finish(state);
+    if (p.shape.keys > 0) normalizer.template absorb<A>(s, W, p.shape.keys, state, factor);
+    const V finish = normalizer.finish(state);
     for (index j = 0; j < p.shape.keys; ++j)
       simd::store(s + j * W, V(simd::load<T, A>(s + j * W) * finish));
     if (!p.to.lse.present()) return;

@@ -19,6 +19,7 @@
 #include <heed/attention/intervals.hpp>
 #include <heed/attention/kv_heads.hpp>
 #include <heed/core/executor.hpp>
+#include <heed/normalizer/elementwise.hpp>
 #include <heed/score/concept.hpp>
 #include <heed/simd/tile.hpp>
 
@@ -174,7 +175,8 @@ template <class T, class Arch, class Spec> class stream {
       }
     }
     simd::clear<T, Arch>(p.vectors, p.pitch, channels_, p.o);
-    const row_state<T> start = spec_.normalizer.template start<T>(row_position{s.b, p.h, q, row});
+    const row_state<T> start =
+        steps_of(spec_.normalizer).template start<T>(row_position{s.b, p.h, q, row});
     std::fill_n(p.max, p.pitch, start.max);
     std::fill_n(p.sum, p.pitch, start.sum);
     if constexpr (masks) {
@@ -263,12 +265,13 @@ template <class T, class Arch, class Spec> class stream {
   }
 
   void absorb(panel& p, index keys, T* s) const {
+    const auto& normalizer = steps_of(spec_.normalizer);
     T factors[widest];
     bool moved = false;
     for (index v = 0; v < p.vectors; ++v) {
       row_state<B> seen = state(p, v);
       B factor(T(1));
-      moved |= spec_.normalizer.template absorb<Arch>(s + v * W, p.pitch, keys, seen, factor);
+      moved |= normalizer.template absorb<Arch>(s + v * W, p.pitch, keys, seen, factor);
       simd::store(p.max + v * W, seen.max);
       simd::store(p.sum + v * W, seen.sum);
       simd::store(factors + v * W, factor);
@@ -279,7 +282,7 @@ template <class T, class Arch, class Spec> class stream {
   void finish(panel& p, const sequence& s, T* staged) const {
     T factors[widest];
     for (index v = 0; v < p.vectors; ++v)
-      simd::store(factors + v * W, spec_.normalizer.finish(state(p, v)));
+      simd::store(factors + v * W, steps_of(spec_.normalizer).finish(state(p, v)));
     const index depth = p_.shape.value_depth;
     simd::rescale<T, Arch>(p.vectors, factors, p.pitch, depth, p.o);
     const result& out = p_.to.out;

@@ -11,6 +11,9 @@
 //   template <class B> B dscore(s, p, dp, delta, const row_state<B>&) const;
 //     // derivative by the score s: p the finished weight, dp the derivative by it,
 //     // delta = Σ_j p_ij dp_ij, the state as the last key left it
+// or what normalizer/elementwise.hpp asks of a weight that looks at one score alone. `steps_of`
+// gives these members for either kind.
+//
 // A masked score is `masked<T>`; its weight must be exactly 0.
 #pragma once
 

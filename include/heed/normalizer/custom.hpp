@@ -18,9 +18,6 @@ template <class F, class Slope = none> struct custom {
   Slope slope{};
   divisor by = divisor::sum;
 
-  template <class T> row_state<T> start(const row_position&) const {
-    return elementwise::start<T>();
-  }
   template <class Arch, class T>
   bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
               simd::batch<T, Arch>&) const {
@@ -30,14 +27,6 @@ template <class F, class Slope = none> struct custom {
       // 0 in place of what is masked, so that a table is not read out of its range.
       return simd::map_lanes<Arch, T>(weight, B(simd::select(x <= lowest, zero, x)));
     });
-  }
-  template <class B> B finish(const row_state<B>& state) const {
-    return elementwise::finish(state, by);
-  }
-  template <class B>
-    requires(!std::is_same_v<Slope, none>)
-  B dscore(const B& s, const B&, const B& dp, const B& delta, const row_state<B>& state) const {
-    return elementwise::dscore(B(slope(s)), dp, delta, state, by);
   }
 };
 

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
-// Normalisers whose weights look at one score alone: p_ij = f(s_ij) / d_i.
+// Normalisers whose weights look at one score alone: p_ij = f(s_ij) / d_i. Such a type has
+//   divisor by;                                       // d; a static member will do
+//   template <class B> B weight(const B& s) const;    // f
+//   template <class B> B slope(const B& s) const;     // f', for `dscore` only
+// and gets the rest of normalizer/concept.hpp from here.
 #pragma once
 
 #include <heed/normalizer/concept.hpp>
@@ -60,5 +64,43 @@ B dscore(const B& slope, const B& dp, const B& delta, const row_state<B>& state,
   return elementwise::finish(state, by) * slope * (dp - shift);
 }
 
+// The members of normalizer/concept.hpp for an N of `weight`, `slope` and `by`. N's own `absorb`
+// goes first.
+template <class N> struct steps {
+  const N& of;
+
+  template <class T> row_state<T> start(const row_position&) const {
+    return elementwise::start<T>();
+  }
+  template <class Arch, class T>
+  bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
+              simd::batch<T, Arch>& factor) const {
+    if constexpr (requires { of.template absorb<Arch>(s, pitch, keys, state, factor); })
+      return of.template absorb<Arch>(s, pitch, keys, state, factor);
+    else
+      return elementwise::absorb<Arch>(s, pitch, keys, state, of.by,
+                                       [this](auto x) { return of.weight(x); });
+  }
+  template <class B> B finish(const row_state<B>& state) const {
+    return elementwise::finish(state, of.by);
+  }
+  template <class B>
+  B dscore(const B& s, const B&, const B& dp, const B& delta, const row_state<B>& state) const
+    requires requires { of.slope(s); }
+  {
+    return elementwise::dscore(B(of.slope(s)), dp, delta, state, of.by);
+  }
+};
+
 }  // namespace elementwise
+
+// The members of normalizer/concept.hpp: the normaliser's own, or those made of its weight.
+template <class N> decltype(auto) steps_of(const N& normalizer) {
+  if constexpr (requires { normalizer.template start<float>(row_position{}); })
+    return (normalizer);
+  else
+    return elementwise::steps<N>{normalizer};
+}
+template <class N> void steps_of(const N&&) = delete;  // refers to its argument
+
 }  // namespace heed

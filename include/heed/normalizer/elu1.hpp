@@ -19,23 +19,6 @@ struct elu1 {
   template <class B> B slope(const B& s) const {
     return simd::exp(B(simd::min(simd::constant<B>(0), s)));
   }
-
-  template <class T> row_state<T> start(const row_position&) const {
-    return elementwise::start<T>();
-  }
-  template <class Arch, class T>
-  bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
-              simd::batch<T, Arch>&) const {
-    return elementwise::absorb<Arch>(s, pitch, keys, state, by,
-                                     [this](auto x) { return weight(x); });
-  }
-  template <class B> B finish(const row_state<B>& state) const {
-    return elementwise::finish(state, by);
-  }
-  template <class B>
-  B dscore(const B& s, const B&, const B& dp, const B& delta, const row_state<B>& state) const {
-    return elementwise::dscore(B(slope(s)), dp, delta, state, by);
-  }
 };
 
 }  // namespace heed

@@ -7,6 +7,7 @@
 
 #include <heed/attention/attend.hpp>
 #include <heed/heads/grouped.hpp>
+#include <heed/normalizer/elementwise.hpp>
 #include <vector>
 
 namespace heed::reference {
@@ -89,13 +90,13 @@ void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, 
     values.push_back(v);
   }
 
-  row_state<double> state =
-      spec.normalizer.template start<double>(row_position{s.b, h, at.q, at.row});
+  const auto& normalizer = steps_of(spec.normalizer);
+  row_state<double> state = normalizer.template start<double>(row_position{s.b, h, at.q, at.row});
   double factor = 1;
   if (!weights.empty())
-    spec.normalizer.template absorb<simd::scalar>(
-        weights.data(), index{1}, static_cast<index>(weights.size()), state, factor);
-  const double finish = spec.normalizer.finish(state);
+    normalizer.template absorb<simd::scalar>(weights.data(), index{1},
+                                             static_cast<index>(weights.size()), state, factor);
+  const double finish = normalizer.finish(state);
   row out(static_cast<std::size_t>(shape.value_depth));
   for (std::size_t j = 0; j < weights.size(); ++j)
     for (std::size_t d = 0; d < out.size(); ++d)
