@@ -37,7 +37,8 @@ template <class Spec> sized_score sized(const Spec& spec, const row& q, const ro
   // off in all channels alike.
   if constexpr (!std::is_same_v<decltype(Spec::query), none>)
     size = 3 * std::max(size, std::sqrt(qq * kk / double(q.size())));
-  return {s, size};
+  // Partial sums of terms of one sign grow up to |s|.
+  return {s, size + 0.5 * std::sqrt(double(q.size())) * std::abs(s)};
 }
 
 // What a normaliser adds to a score before it looks at it.
