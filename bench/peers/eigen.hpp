@@ -39,10 +39,9 @@ inline void weigh(const shape& form, float scale, row_matrix& scores, Eigen::Vec
   }
 }
 
-// Attention as three Eigen expressions a head on matrices kept between calls; threads share heads.
-class eigen_peer final : public peer {
+// Attention one head at a time on matrices kept between calls; threads share heads.
+class matrix_peer : public peer {
  public:
-  std::string name() const override { return "eigen"; }
   bool supports(const shape& form) const override {
     return form.queries * form.keys <= (index{1} << 27);
   }
@@ -57,11 +56,14 @@ class eigen_peer final : public peer {
   }
 
   double run(int times) override {
-    const leading here(task_.form.threads);
+    const shape& form = task_.form;
+    const leading here(form.threads);
     return seconds_per_call(times, [&] {
-      workers_->each(task_.form.batch * task_.form.heads, [&](index head, int worker) {
-        attend(head, scores_[static_cast<std::size_t>(worker)],
-               sums_[static_cast<std::size_t>(worker)]);
+      workers_->each(form.batch * form.heads, [&](index head, int worker) {
+        const index kv = head / (form.heads / form.kv_heads);
+        attend({form, task_.q + head * form.queries * form.dim, task_.k + kv * form.keys * form.dim,
+                task_.v + kv * form.keys * form.dim, task_.out + head * form.queries * form.dim},
+               scores_[static_cast<std::size_t>(worker)], sums_[static_cast<std::size_t>(worker)]);
       });
     });
   }
@@ -72,23 +74,32 @@ class eigen_peer final : public peer {
   }
 
  private:
-  void attend(index head, row_matrix& scores, Eigen::VectorXf& sums) const {
-    const shape& form = task_.form;
-    const index kv = head / (form.heads / form.kv_heads);
-    const rows_in q(task_.q + head * form.queries * form.dim, form.queries, form.dim);
-    const rows_in k(task_.k + kv * form.keys * form.dim, form.keys, form.dim);
-    const rows_in v(task_.v + kv * form.keys * form.dim, form.keys, form.dim);
-    rows_out out(task_.out + head * form.queries * form.dim, form.queries, form.dim);
-    scores.noalias() = q * k.transpose();
-    weigh(form, 1 / std::sqrt(static_cast<float>(form.dim)), scores, sums);
-    out.noalias() = scores * v;
-    out.array().colwise() /= sums.array();
-  }
+  // The operands of `head` are those of one head.
+  virtual void attend(const problem& head, row_matrix& scores, Eigen::VectorXf& sums) const = 0;
 
   problem task_{};
   std::unique_ptr<crew> workers_;
   std::vector<row_matrix> scores_;
   std::vector<Eigen::VectorXf> sums_;
+};
+
+// Three Eigen expressions.
+class eigen_peer final : public matrix_peer {
+ public:
+  std::string name() const override { return "eigen"; }
+
+ private:
+  void attend(const problem& head, row_matrix& scores, Eigen::VectorXf& sums) const override {
+    const shape& form = head.form;
+    const rows_in q(head.q, form.queries, form.dim);
+    const rows_in k(head.k, form.keys, form.dim);
+    const rows_in v(head.v, form.keys, form.dim);
+    rows_out out(head.out, form.queries, form.dim);
+    scores.noalias() = q * k.transpose();
+    weigh(form, 1 / std::sqrt(static_cast<float>(form.dim)), scores, sums);
+    out.noalias() = scores * v;
+    out.array().colwise() /= sums.array();
+  }
 };
 
 }  // namespace bench
