@@ -82,8 +82,9 @@ template <class T, class Arch, class Spec> class stream {
 
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first);
+      const executor_ref packers = count * size < tuned::pack_alone ? executor_ref{} : executor;
       if (size > 0)
-        executor.for_each(count * tiles, [&](index task, index worker) {
+        packers.for_each(count * tiles, [&](index task, index worker) {
           const index i = task / tiles, head = first + i;
           kv_.prepare(items_[head / p_.shape.kv_heads], head % p_.shape.kv_heads, task % tiles,
                       packed + i * size, scratch.worker(worker));
@@ -136,7 +137,7 @@ template <class T, class Arch, class Spec> class stream {
     const kv_head<T> from = kv_.located(s, kv, packed);
     if constexpr (has_extra)
       for (index i = 0; i < count; ++i) visit_extra(panels[i], from, weights);
-    const auto visit = [&](span keys, index tile) {
+    const auto over = [&](span keys, index tile) {
       for (; tile * key_tile < keys.end; ++tile)
         for (index i = 0; i < count; ++i) step(panels[i], s, from, tile, weights, tables);
       return tile;
@@ -146,9 +147,9 @@ template <class T, class Arch, class Spec> class stream {
       for (index i = 0; i < count; ++i)
         for (index r = 0; r < panels[i].keys.count; ++r) visits.add(panels[i].keys.hull[r]);
       index next = 0;
-      for (const span keys : visits) next = visit(keys, std::max(keys.begin / key_tile, next));
+      for (const span keys : visits) next = over(keys, std::max(keys.begin / key_tile, next));
     } else {
-      visit({0, s.keys}, 0);
+      over({0, s.keys}, 0);
     }
     for (index i = 0; i < count; ++i) finish(panels[i], s, staged);
   }
@@ -212,13 +213,57 @@ template <class T, class Arch, class Spec> class stream {
                               p_.shape.value_depth, p.o);
   }
 
+  // One key tile of one panel. Where the keys of its vectors differ, as along a diagonal, in pieces
+  // that leave out the vectors with nothing to see.
   void step(panel& p, const sequence& seq, const kv_head<T>& from, index t, T* s, T* tables) const {
     const index first = t * key_tile, last = std::min(first + key_tile, seq.keys);
-    span keys{first, last};
+    if constexpr (!masks) {
+      visit(p, seq, from, t, {first, last}, s, tables);
+    } else {
+      const span keys = p.keys.clip(first, last);
+      if (keys.empty()) return;
+      const span common = p.keys.common(keys);
+      if (p.vectors == 1 || p.keys.count > 1 || common == keys)
+        return visit(p, seq, from, t, keys, s, tables);
+      index cuts[2 * tuned::vectors + 2] = {keys.begin, keys.end};
+      index count = 2;
+      span seen[tuned::vectors];
+      for (index v = 0; v < p.vectors; ++v) {
+        seen[v] = p.keys.seen(v * W, std::min((v + 1) * W, p.rows));
+        cuts[count++] = std::clamp(seen[v].begin, keys.begin, keys.end);
+        cuts[count++] = std::clamp(seen[v].end, keys.begin, keys.end);
+      }
+      std::sort(cuts, cuts + count);
+      for (index i = 0; i + 1 < count; ++i) {
+        const span piece{cuts[i], cuts[i + 1]};
+        if (piece.empty()) continue;
+        const auto hidden = [&](index v) {
+          return seen[v].end <= piece.begin || seen[v].begin >= piece.end;
+        };
+        index low = 0, high = p.vectors;
+        while (low < high && hidden(low)) ++low;
+        while (low < high && hidden(high - 1)) --high;
+        if (low < high) {
+          panel part = vectors_of(p, low, high);
+          visit(part, seq, from, t, piece, s, tables);
+        }
+      }
+    }
+  }
+  panel vectors_of(const panel& p, index low, index high) const {
+    panel part = p;
+    part.q += low * W, part.o += low * W, part.max += low * W, part.sum += low * W;
+    part.row += low * W;
+    part.rows = std::min(p.rows - low * W, (high - low) * W);
+    part.vectors = high - low;
+    part.keys.lo += low * W, part.keys.hi += low * W;
+    return part;
+  }
+
+  void visit(panel& p, const sequence& seq, const kv_head<T>& from, index t, span keys, T* s,
+             T* tables) const {
     [[maybe_unused]] cover inside = cover::some;
     if constexpr (masks) {
-      keys = p.keys.clip(first, last);
-      if (keys.empty()) return;
       const index q = p.row + seq.offset;
       inside = known(residual(spec_.mask), block{seq.b, p.h, {q, q + p.rows}, keys});
       if (inside == cover::none) return;
@@ -240,8 +285,8 @@ template <class T, class Arch, class Spec> class stream {
         accumulate = simd::accumulate_selected<T, Arch>;
     absorb(p, keys.size(), s);
     accumulate(p.vectors, s, p.pitch, keys.size(),
-               from.v + t * from.v_tile + (keys.begin - first) * from.v_stride, from.v_stride,
-               from.v_block, from.channels, p.o);
+               from.v + t * from.v_tile + (keys.begin - t * key_tile) * from.v_stride,
+               from.v_stride, from.v_block, from.channels, p.o);
   }
 
   // Masks what some lane must not see; true if anything was.
