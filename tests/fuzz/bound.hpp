@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 // How far one row of an engine that computes with precision ε may lie from the oracle's.
 //
-// A score is off by δ_j = ε·(Σ_c |q_c k_jc| + 2|s_j| + 2|s'_j|): D terms of mean size m give D·m,
-// that is √D times their random walk √D·m. It goes through the score modifiers by finite
-// differences. A weight is off by δ_j + 4ε of itself where it is an exponential, else by what f
-// does in s' ± δ_j. An output is off by Σ_j |Δp_j v_j| + |Δ(1/d)|·Σ_j |p_j v_j| + 2ε·Σ_j |p_j v_j|
-// / d.
+// A score is off by δ_j = ε·(Σ_c |q_c k_jc| + (√D/2 + 2)|s_j| + 2|s'_j|): a walk of D roundings of
+// partial sums, which are √D terms or, if all are of one sign, |s_j|. It goes through the score
+// modifiers by finite differences. A weight is off by δ_j + 4ε of itself where it is an
+// exponential, else by what f does in s' ± δ_j. An output is off by
+// Σ_j |Δp_j v_j| + |Δ(1/d)|·Σ_j |p_j v_j| + 2ε·Σ_j |p_j v_j| / d.
 #pragma once
 
 #include "fuzz/sizes.hpp"
