@@ -136,9 +136,9 @@ template <class T, class Arch, class Spec> class kv_heads {
     if constexpr (has_extra)
       for (index j = 0; j < extra_; ++j) {
         T* row = const_cast<T*>(kv.extra_k) + j * width_;
-        spec_.extra.key(s.batch, h, j, row);
+        spec_.extra.key(s.b, h, j, row);
         rewrite(row, {s.b, h, j, j});
-        spec_.extra.value(s.batch, h, j, const_cast<T*>(kv.extra_v) + j * channels_,
+        spec_.extra.value(s.b, h, j, const_cast<T*>(kv.extra_v) + j * channels_,
                           p_.shape.value_depth);
       }
   }

@@ -70,8 +70,8 @@ void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, 
     for (index j = 0; j < spec.extra.slots(); ++j) {
       row k(static_cast<std::size_t>(packed_width(spec.similarity, shape.depth))),
           v(static_cast<std::size_t>(shape.value_depth));
-      spec.extra.key(s.batch, kv, j, k.data());
-      spec.extra.value(s.batch, kv, j, v.data(), shape.value_depth);
+      spec.extra.key(s.b, kv, j, k.data());
+      spec.extra.value(s.b, kv, j, v.data(), shape.value_depth);
       weights.push_back(similarity(spec, q, rewritten_key(spec, k, shape.depth, {s.b, kv, j, j})));
       values.push_back(v);
     }

@@ -26,9 +26,11 @@
 #if defined(__GNUC__)
 #define HEED_NOINLINE __attribute__((noinline))
 #define HEED_INLINE inline __attribute__((always_inline))
+#define HEED_INLINE_LAMBDA __attribute__((always_inline))
 #else
 #define HEED_NOINLINE
 #define HEED_INLINE inline
+#define HEED_INLINE_LAMBDA
 #endif
 
 namespace heed::simd {

@@ -19,10 +19,6 @@ namespace heed::simd {
 
 namespace detail {
 
-// One vector alone needs twice the rows to hide the latency of its multiply-adds.
-template <class T, class Arch, int NV>
-inline constexpr int rows_of = int(shape<T, Arch>::rows) * (NV == 1 ? 2 : 1);
-
 template <class T, class Arch, int MR, int NV>
 HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch, index depth,
                              T* s) {
@@ -83,25 +79,31 @@ HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v
 template <class T, class Arch, int NV>
 HEED_NOINLINE void scores(const T* key, index stride, index keys, const T* q, index pitch,
                           index depth, T* s) {
-  constexpr int MR = rows_of<T, Arch, NV>;
+  constexpr int MR = shape<T, Arch>::rows;
   index j = 0;
-  for (; j + MR <= keys; j += MR)
-    scores_rows<T, Arch, MR, NV>(key + j * stride, stride, q, pitch, depth, s + j * pitch);
-  for (; j < keys; ++j)
-    scores_rows<T, Arch, 1, NV>(key + j * stride, stride, q, pitch, depth, s + j * pitch);
+  const auto rows = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
+    for (; j + N <= keys; j += N)
+      scores_rows<T, Arch, N, NV>(key + j * stride, stride, q, pitch, depth, s + j * pitch);
+  };
+  // One vector alone needs twice the rows to hide the latency of its multiply-adds.
+  if constexpr (NV == 1) rows(std::integral_constant<int, 2 * MR>{});
+  rows(std::integral_constant<int, MR>{});
+  rows(std::integral_constant<int, 1>{});
 }
 
 template <class T, class Arch, int NV>
 HEED_NOINLINE void accumulate(const T* p, index pitch, index keys, const T* v, index stride,
                               index block, index channels, T* o) {
-  constexpr int MR = rows_of<T, Arch, NV>;
+  constexpr int MR = shape<T, Arch>::rows;
   index d = 0;
-  for (; d + MR <= channels; d += MR)
-    accumulate_rows<T, Arch, MR, NV>(p, pitch, keys, v + d / 4 * block, stride, block,
-                                     o + d * pitch);
-  for (; d < channels; ++d)
-    accumulate_rows<T, Arch, 1, NV>(p, pitch, keys, v + d / 4 * block + d % 4, stride, block,
-                                    o + d * pitch);
+  const auto rows = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
+    for (; d + N <= channels; d += N)
+      accumulate_rows<T, Arch, N, NV>(p, pitch, keys, v + d / 4 * block + d % 4, stride, block,
+                                      o + d * pitch);
+  };
+  if constexpr (NV == 1) rows(std::integral_constant<int, 2 * MR>{});
+  rows(std::integral_constant<int, MR>{});
+  rows(std::integral_constant<int, 1>{});
 }
 
 }  // namespace detail
