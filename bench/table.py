@@ -36,6 +36,11 @@ def table(header, rows):
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows]) + "\n"
 
 
+def share(case, name):
+    """Percent of peak; `~` where other processes took over a tenth of a processor meanwhile."""
+    return ("~" if case.get("others", 0) > 0.1 else "") + f"{100 * case[name]:.0f}"
+
+
 def ratio(case, name):
     value = case.get("vs_" + name)
     return "" if value is None else f"{value:.2f}"
@@ -48,8 +53,8 @@ def dense(cases, threads):
     rows = []
     for name, case in chosen.items():
         rivals = [case["vs_" + p] for p in used if "vs_" + p in case]
-        rows.append([f"`{name}`", f"{case['gflops']:.0f}", f"{100 * case['share']:.0f}",
-                     f"{100 * case['share_median']:.0f}", f"**{min(rivals):.2f}**" if rivals else "",
+        rows.append([f"`{name}`", f"{case['gflops']:.0f}", share(case, 'share'),
+                     share(case, 'share_median'), f"**{min(rivals):.2f}**" if rivals else "",
                      *[ratio(case, p) for p in used]])
     return table(["case", "GFLOP/s", "% of peak, best", "median", "× best peer", *["× " + titles[p] for p in used]], rows)
 
@@ -59,7 +64,7 @@ def variant(cases):
     for name, case in cases.items():
         kind = name.split("/")[1]
         if kind in variants:
-            rows.append([f"`{name}`", f"{case['gflops']:.0f}", f"{100 * case['share']:.0f}", variants[kind],
+            rows.append([f"`{name}`", f"{case['gflops']:.0f}", share(case, 'share'), variants[kind],
                          f"{1 / case['vs_' + variants[kind]]:.3f}"])
     return table(["case", "GFLOP/s", "% of peak, best", "against", "time / time of that"], rows)
 
@@ -83,7 +88,7 @@ def small(cases):
 
 def kernels(cases):
     rows = [[f"`{n}`", f"{c['gflops']:.0f} GFLOP/s" if "gflops" in c else f"{c['gbps']:.0f} GB/s",
-             f"{100 * c['share']:.0f}" if "share" in c else ""]
+             share(c, 'share') if "share" in c else ""]
             for n, c in cases.items() if n.startswith("kernels/")]
     return table(["kernel", "rate", "% of peak, best"], rows)
 
@@ -104,7 +109,7 @@ def plot_data(cases):
 
 
 def narrow(cases):
-    rows = [[f"`{n}`", f"{c['gflops']:.0f}", f"{100 * c['share']:.0f}", f"{100 * c['share_median']:.0f}"]
+    rows = [[f"`{n}`", f"{c['gflops']:.0f}", share(c, 'share'), share(c, 'share_median')]
             for n, c in cases.items() if n.startswith("dense/") and not n.startswith("dense/small")]
     return table(["case", "GFLOP/s", "% of peak, best", "median"], rows)
 

@@ -198,7 +198,9 @@ class suite {
 
 inline std::vector<samples> trial::time(const std::vector<contender>& field, budget limit) {
   limit.seconds = owner_.chosen().seconds;
-  const auto times = interleave(field, limit);
+  neighbours others;
+  const auto times = interleave(field, limit, others);
+  state_->counters["others"] = others.share();
   state_->SetIterationTime(times[0].median());
   state_->counters["best_us"] = times[0].best() * 1e6;
   for (std::size_t i = 1; i < field.size(); ++i) {

@@ -5,11 +5,15 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
+#include <fstream>
 #include <functional>
 #include <limits>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <time.h>
+#include <unistd.h>
 
 namespace bench {
 
@@ -49,6 +53,31 @@ class samples {
   std::vector<double> all_;
 };
 
+// The share of one processor that other processes used between `start` and `stop`, summed over
+// many such spans, as far as the kernel's ticks tell.
+class neighbours {
+ public:
+  void start() { before_ = all() - own(), since_ = now(); }
+  void stop() { used_ += all() - own() - before_, watched_ += now() - since_; }
+  double share() const { return watched_ > 0 ? std::max(0.0, used_ / watched_) : 0; }
+
+ private:
+  static double all() {
+    std::ifstream file("/proc/stat");
+    std::string cpu;
+    double user = 0, nice = 0, system = 0;
+    file >> cpu >> user >> nice >> system;
+    return (user + nice + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  }
+  static double own() {
+    timespec t{};
+    ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+  }
+
+  double before_ = 0, since_ = 0, used_ = 0, watched_ = 0;
+};
+
 // Something to time: `run(times)` returns seconds a run.
 struct contender {
   std::string name;
@@ -69,7 +98,8 @@ template <class F> contender timed(std::string name, F call) {
 
 // Times all contenders in turns: first, second, first, third, … so that what the machine does
 // beside us falls on all of them alike. Calls shorter than a sample are timed in blocks.
-inline std::vector<samples> interleave(const std::vector<contender>& field, const budget& limit) {
+inline std::vector<samples> interleave(const std::vector<contender>& field, const budget& limit,
+                                       neighbours& others) {
   std::vector<int> times;
   for (const contender& one : field) {
     one.run(1);
@@ -84,7 +114,9 @@ inline std::vector<samples> interleave(const std::vector<contender>& field, cons
       break;
     }
     for (std::size_t i = std::min<std::size_t>(1, field.size() - 1); i < field.size(); ++i) {
+      others.start();
       result[0].add(field[0].run(times[0]));
+      others.stop();
       if (i > 0) {
         result[i].add(field[i].run(times[i]));
       }
