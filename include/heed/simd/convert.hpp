@@ -2,6 +2,7 @@
 // Rows of any storage type to and from rows of the compute type.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <heed/core/storage.hpp>
@@ -63,6 +64,11 @@ template <class T> void load_half(const std::uint16_t* p, index stride, index co
 template <class T>
 HEED_NOINLINE void load_row(element type, const void* row, index stride, index count, T* out) {
   const auto copy = [&](const auto* p) {
+    if constexpr (std::is_same_v<decltype(p), const T*>)
+      if (stride == 1) {
+        std::copy_n(p, count, out);
+        return;
+      }
     if (stride == 1)
       for (index i = 0; i < count; ++i) out[i] = T(p[i]);
     else

@@ -29,16 +29,21 @@ void transform_row(const F& f, T* row, index depth, const row_position& at) {
 }
 
 // Values of one key tile, [channels / 4][tile][4] with absent channels zero: `block` is 4 · tile.
+// Eight rows at a time: whole lines are written, and rows a power of two apart stay in L1 until
+// all their channels are read.
 template <class T>
 void pack_values(const T* rows, index stride, index keys, index channels, index block, T* out) {
-  for (index d = 0; d < channels; d += 4, out += block) {
-    const index some = std::min<index>(4, channels - d);
-    if (some == 4) {
-      for (index j = 0; j < keys; ++j) std::copy_n(rows + j * stride + d, 4, out + 4 * j);
-    } else {
-      for (index j = 0; j < keys; ++j)
-        for (index i = 0; i < 4; ++i) out[4 * j + i] = i < some ? rows[j * stride + d + i] : T(0);
-    }
+  const index whole = channels - channels % 4;
+  for (index first = 0; first < keys; first += 8) {
+    const index last = std::min<index>(first + 8, keys);
+    for (index d = 0; d < whole; d += 4)
+      for (index j = first; j < last; ++j)
+        std::copy_n(rows + j * stride + d, 4, out + d / 4 * block + 4 * j);
+    if (whole < channels)
+      for (index j = first; j < last; ++j)
+        for (index i = 0; i < 4; ++i)
+          out[whole / 4 * block + 4 * j + i] =
+              whole + i < channels ? rows[j * stride + whole + i] : T(0);
   }
 }
 
