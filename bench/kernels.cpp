@@ -51,6 +51,30 @@ void scores(trial& t, index keys, index depth) {
   t.measure({timed("scores", run)}, 2.0 * static_cast<double>(keys * depth * sizes::panel), quiet);
 }
 
+// The same in blocks of six rows against two vectors: the shape of backward products and
+// recurrences.
+void six_by_two(trial& t, index blocks, index depth) {
+  constexpr index pitch = 2 * sizes::lanes;
+  const auto key = bench::normal_numbers(6 * blocks * depth, 1),
+             q = bench::normal_numbers(depth * pitch, 2);
+  auto s = zeros(6 * blocks * pitch);
+  const auto run = [&] {
+    for (index j = 0; j < blocks; ++j)
+      simd::detail::scores_rows<float, arch, 6, 2>(key.data() + 6 * j * depth, depth, q.data(),
+                                                   pitch, depth, s.data() + 6 * j * pitch);
+  };
+  run();
+  for (index j = 0; j < 6 * blocks; ++j)
+    for (index lane = 0; lane < pitch; ++lane) {
+      double want = 0;
+      for (index c = 0; c < depth; ++c)
+        want += double{key[std::size_t(j * depth + c)]} * q[std::size_t(c * pitch + lane)];
+      expect_near("six by two", s[std::size_t(j * pitch + lane)], want,
+                  1e-4 * static_cast<double>(depth));
+    }
+  t.measure({timed("scores", run)}, 2.0 * static_cast<double>(6 * blocks * depth * pitch), quiet);
+}
+
 // O += Vᵀ P for one panel of queries.
 void accumulate(trial& t, index keys, index channels) {
   const auto p = bench::normal_numbers(keys * sizes::panel, 1),
@@ -133,6 +157,8 @@ int main(int argc, char** argv) {
   for (const bench::index depth : {64, 128}) {
     const std::string size = tile + "/d" + std::to_string(depth);
     all.add("kernels/scores/" + size, one_thread, [=](trial& t) { scores(t, keys, depth); });
+    all.add("kernels/scores/6x" + std::to_string(2 * sizes::lanes) + "/d" + std::to_string(depth),
+            one_thread, [=](trial& t) { six_by_two(t, keys / 6, depth); });
     all.add("kernels/accumulate/" + size, one_thread,
             [=](trial& t) { accumulate(t, keys, depth); });
     all.add("kernels/transpose/" + std::to_string(sizes::panel) + "xd" + std::to_string(depth),
