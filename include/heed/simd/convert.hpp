@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <heed/core/storage.hpp>
 #include <heed/simd/simd.hpp>
 #if defined(__F16C__)
