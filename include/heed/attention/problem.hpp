@@ -2,6 +2,7 @@
 // One call, checked and with its types erased: what the front hands to a driver.
 #pragma once
 
+#include <cmath>
 #include <heed/attention/outputs.hpp>
 #include <heed/core/policy.hpp>
 
@@ -23,6 +24,18 @@ struct sequence {
   index slot = 0, keys = 0;  // keys
   index offset = 0;          // position of the first query
 };
+
+// A scale as a power of two, by which a product is exact, and the rest in (1/√2, √2].
+struct split_scale {
+  double exact, rest;
+};
+inline split_scale split(double scale) {
+  if (scale == 0 || !std::isfinite(scale)) return {scale, 1};
+  int exponent;
+  const double m = std::abs(std::frexp(scale, &exponent));
+  const bool up = m > 0.70710678118654752440;
+  return {std::copysign(std::ldexp(1.0, up ? exponent : exponent - 1), scale), up ? m : 2 * m};
+}
 
 template <class Plan> struct sequences {
   const problem& p;

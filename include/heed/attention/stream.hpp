@@ -45,6 +45,14 @@ template <class T, class Arch, class Spec> class stream {
                                            requires(const decltype(Spec::similarity)& s, T* row) {
                                              s.template query<Arch>(row, index{}, row_position{});
                                            };
+  static constexpr bool own_scores =
+      requires(const decltype(Spec::similarity)& s, const T* in, T* out) {
+        s.template scores<Arch>(index{}, in, index{}, index{}, in, index{}, index{}, out);
+      };
+  // Where nothing but the normaliser reads the scores, q keeps its digits: it is multiplied by a
+  // power of two and the normaliser takes the rest.
+  static constexpr bool splits_scale =
+      absorbs_scale<decltype(Spec::normalizer)> && !scores && !own_scores;
   using panel = query_panel<T, std::conditional_t<masks, lane_intervals, none>>;
 
  public:
@@ -53,6 +61,7 @@ template <class T, class Arch, class Spec> class stream {
         p_(p),
         items_{p, spec.plan},
         kv_(spec, p, items_),
+        scale_(splits_scale ? split(p.scale) : split_scale{p.scale, 1}),
         group_(p.shape.group()),
         width_(kv_.width()),
         channels_(kv_.channels()),
@@ -162,7 +171,7 @@ template <class T, class Arch, class Spec> class stream {
     p.o = scratch.take<T>(channels_ * p.pitch);
     p.max = scratch.take<T>(2 * p.pitch);
     p.sum = p.max + p.pitch;
-    const T scale = static_cast<T>(p_.scale);
+    const T scale = static_cast<T>(scale_.exact);
     const index q = p.row + s.offset, row = s.row + p.row;
     if (!rewrites_queries && simd::stored_as<T>(p_.q)) {
       simd::to_lanes<T, Arch>(static_cast<const T*>(p_.q.row(s.batch, p.h, row)), p_.q.stride[2],
@@ -195,10 +204,7 @@ template <class T, class Arch, class Spec> class stream {
   }
 
   void score_rows(const panel& p, const T* keys, index stride, index count, T* s) const {
-    if constexpr (requires {
-                    spec_.similarity.template scores<Arch>(p.vectors, keys, stride, count, p.q,
-                                                           p.pitch, width_, s);
-                  })
+    if constexpr (own_scores)
       spec_.similarity.template scores<Arch>(p.vectors, keys, stride, count, p.q, p.pitch, width_,
                                              s);
     else
@@ -316,7 +322,11 @@ template <class T, class Arch, class Spec> class stream {
     for (index v = 0; v < p.vectors; ++v) {
       row_state<B> seen = state(p, v);
       B factor(T(1));
-      moved |= normalizer.template absorb<Arch>(s + v * W, p.pitch, keys, seen, factor);
+      if constexpr (splits_scale)
+        moved |=
+            normalizer.template absorb<Arch>(s + v * W, p.pitch, keys, seen, factor, scale_.rest);
+      else
+        moved |= normalizer.template absorb<Arch>(s + v * W, p.pitch, keys, seen, factor);
       simd::store(p.max + v * W, seen.max);
       simd::store(p.sum + v * W, seen.sum);
       simd::store(factors + v * W, factor);
@@ -370,6 +380,7 @@ template <class T, class Arch, class Spec> class stream {
   const problem& p_;
   sequences<decltype(Spec::plan)> items_;
   kv_heads<T, Arch, Spec> kv_;
+  split_scale scale_;
   index group_, width_, channels_, heads_per_task_, chunks_, panels_per_head_ = 1, blocks_ = 0;
 };
 

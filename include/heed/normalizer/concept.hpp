@@ -4,8 +4,10 @@
 // A normaliser keeps two vectors a panel column, `max` (log2 units) and `sum`, and has
 //   template <class T> row_state<T> start(const row_position&) const;     // before the first key
 //   template <class Arch, class T> bool absorb(T* s, index pitch, index keys, row_state<B>& state,
-//                                              B& factor) const;
-//     // scores -> weights in place; true if earlier sums are to be multiplied by `factor`
+//                                              B& factor, double scale = 1) const;
+//     // scores -> weights in place; true if earlier sums are to be multiplied by `factor`.
+//     // `scale`, in (1/√2, √2], is still to be applied to the scores; to be left out where that
+//     // would cost more than another constant
 //   template <class B> B finish(const row_state<B>&) const;               // factor of the output
 //   template <class B> B lse(const row_state<B>&) const;                  // softmax family only
 //   template <class B> B dscore(s, p, dp, delta, const row_state<B>&) const;
@@ -33,5 +35,12 @@ template <class T> inline constexpr T nothing = std::is_same_v<T, float> ? T(-1e
 
 template <class N>
 inline constexpr bool has_lse = requires(const N& n, const row_state<float>& s) { n.lse(s); };
+
+// Whether `absorb` has the parameter `scale`.
+template <class N>
+inline constexpr bool absorbs_scale =
+    requires(const N& n, float* s, row_state<float>& state, float& factor) {
+      n.template absorb<simd::scalar>(s, index{}, index{}, state, factor, double{});
+    };
 
 }  // namespace heed

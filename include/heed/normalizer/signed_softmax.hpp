@@ -16,9 +16,9 @@ struct signed_softmax {
 
   template <class Arch, class T>
   bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
-              simd::batch<T, Arch>& factor) const {
+              simd::batch<T, Arch>& factor, double scale = 1) const {
     using B = simd::batch<T, Arch>;
-    const B unit = simd::constant<B>(simd::log2e), zero = simd::constant<B>(0);
+    const B unit = simd::constant<B>(simd::log2e * scale), zero = simd::constant<B>(0);
     B top(masked<T>);
     for (index j = 0; j < keys; ++j)
       top = simd::max(top, magnitude(B(simd::load<T, Arch>(s + j * pitch))));

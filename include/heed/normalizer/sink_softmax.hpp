@@ -29,8 +29,8 @@ struct sink_softmax {
   }
   template <class Arch, class T>
   bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
-              simd::batch<T, Arch>& factor) const {
-    return softmax{}.absorb<Arch>(s, pitch, keys, state, factor);
+              simd::batch<T, Arch>& factor, double scale = 1) const {
+    return softmax{}.absorb<Arch>(s, pitch, keys, state, factor, scale);
   }
   template <class B> B finish(const row_state<B>& state) const { return softmax{}.finish(state); }
   template <class B> B lse(const row_state<B>& state) const { return softmax{}.lse(state); }

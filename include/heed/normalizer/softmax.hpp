@@ -17,9 +17,9 @@ struct softmax {
 
   template <class Arch, class T>
   bool absorb(T* s, index pitch, index keys, row_state<simd::batch<T, Arch>>& state,
-              simd::batch<T, Arch>& factor) const {
+              simd::batch<T, Arch>& factor, double scale = 1) const {
     using B = simd::batch<T, Arch>;
-    const B unit = simd::constant<B>(simd::log2e);
+    const B unit = simd::constant<B>(simd::log2e * scale);
     const bool moved = raise(B(largest<Arch>(s, pitch, keys) * unit), state, factor);
     state.sum = state.sum + exponentials<Arch>(s, pitch, keys, unit, B(B(T(0)) - state.max));
     return moved;
