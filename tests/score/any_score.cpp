@@ -12,7 +12,8 @@ using namespace heed::test;
 
 namespace {
 
-constexpr heed::index B = 2, H = 4, Hkv = 2, Lq = 37, Lk = 141, D = 8;
+// 1/√D is a power of two: else its rest goes to softmax without a score function, to q with one.
+constexpr heed::index B = 2, H = 4, Hkv = 2, Lq = 37, Lk = 141, D = 16;
 
 // What `score` gives, bit by bit.
 template <class T, class Arch = heed::simd::best, class Score>
