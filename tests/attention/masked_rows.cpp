@@ -15,24 +15,23 @@ namespace {
 constexpr float infinity = std::numeric_limits<float>::infinity();
 
 struct inputs {
-  tensor q, k, v;
-  inputs(index batch, index queries, index keys, index depth, index value_depth,
-         numbers random = numbers(7))
-      : q({batch, 2, queries, depth}, random),
-        k({batch, 1, keys, depth}, random),
-        v({batch, 1, keys, value_depth}, random) {}
+  tensor<> q, k, v;
+  inputs(index batch, index queries, index keys, index depth, index value_depth)
+      : q(uniform({batch, 2, queries, depth}, 1)),
+        k(uniform({batch, 1, keys, depth}, 2)),
+        v(uniform({batch, 1, keys, value_depth}, 3)) {}
 };
 
-void poison(tensor& x, index b, index row, float with) {
+void poison(tensor<>& x, index b, index row, float with) {
   for (index h = 0; h < x.extent[1]; ++h)
-    for (index c = 0; c < x.extent[3]; ++c) x.view()(b, h, row, c) = with;
+    for (index c = 0; c < x.extent[3]; ++c) x.in()(b, h, row, c) = with;
 }
 
-bool same_row(const tensor& a, const tensor& b, index item, index row) {
+bool same_row(const tensor<>& a, const tensor<>& b, index item, index row) {
   bool same = true;
   for (index h = 0; h < a.extent[1]; ++h)
     for (index c = 0; c < a.extent[3]; ++c)
-      same = same && a.view()(item, h, row, c) == b.view()(item, h, row, c);
+      same = same && a.in()(item, h, row, c) == b.in()(item, h, row, c);
   return same;
 }
 
@@ -58,8 +57,8 @@ void check_keys_do_not_leak(const M& m, index queries, index keys, const std::ve
           if (sees) continue;
           ++checked;
           if (!same_row(got.out, want.out, 0, i) || !same_row(got.lse, want.lse, 0, i)) {
-            CAPTURE(queries, keys, depth, i, with, which, got.out.view()(0, 0, i),
-                    want.out.view()(0, 0, i));
+            CAPTURE(queries, keys, depth, i, with, which, got.out.in()(0, 0, i),
+                    want.out.in()(0, 0, i));
             FAIL("a hidden key leaks");
           }
         }
@@ -102,10 +101,9 @@ TEST_CASE("Padding does not leak, and padded rows are zeros") {
     for (index i = 0; i < 70; ++i) {
       const bool live = i < of_queries[std::size_t(b)] && of_keys[std::size_t(b)] > 0;
       for (index h = 0; h < 2; ++h) {
-        REQUIRE(
-            (live ? std::isfinite(got.lse.view()(b, h, i)) : got.lse.view()(b, h, i) == -infinity));
+        REQUIRE((live ? std::isfinite(got.lse.in()(b, h, i)) : got.lse.in()(b, h, i) == -infinity));
         for (index c = 0; c < 8; ++c) {
-          const float o = got.out.view()(b, h, i, c);
+          const float o = got.out.in()(b, h, i, c);
           REQUIRE((live ? std::abs(o) <= 1 : o == 0));
         }
       }
@@ -121,11 +119,11 @@ TEST_CASE("A query that sees no key gives zeros and a log-sum-exp of minus infin
     for (index i = 0; i < queries; ++i)
       for (index h = 0; h < 2; ++h) {
         const bool empty = first_empty <= i && i < last_empty;
-        REQUIRE((empty ? got.lse.view()(0, h, i) == -infinity
-                       : std::isfinite(got.lse.view()(0, h, i))));
+        REQUIRE(
+            (empty ? got.lse.in()(0, h, i) == -infinity : std::isfinite(got.lse.in()(0, h, i))));
         for (index c = 0; c < 5; ++c)
-          REQUIRE((empty ? got.out.view()(0, h, i, c) == 0
-                         : std::isfinite(got.out.view()(0, h, i, c))));
+          REQUIRE(
+              (empty ? got.out.in()(0, h, i, c) == 0 : std::isfinite(got.out.in()(0, h, i, c))));
       }
   };
   check(causal{}, 60, 20, 0, 40);
@@ -140,10 +138,10 @@ TEST_CASE("A row of weights that all underflow is not an empty row") {
   for (float& s : x.k.data) s = -100;
   const attended got(attention{.mask = causal{}}, x.q, x.k, x.v);
   for (index i = 0; i < 4; ++i) {
-    CHECK(got.lse.view()(0, 0, i) == Approx(-1e4 + std::log(double(i + 3))));
+    CHECK(got.lse.in()(0, 0, i) == Approx(-1e4 + std::log(double(i + 3))));
     double mean = 0;
-    for (index k = 0; k < i + 3; ++k) mean += double(x.v.view()(0, 0, k)) / double(i + 3);
-    CHECK(got.out.view()(0, 0, i) == Approx(mean).margin(1e-6));
+    for (index k = 0; k < i + 3; ++k) mean += double(x.v.in()(0, 0, k)) / double(i + 3);
+    CHECK(got.out.in()(0, 0, i) == Approx(mean).margin(1e-6));
   }
 }
 

@@ -19,16 +19,15 @@ using Catch::Matchers::ContainsSubstring;
 namespace {
 
 // Rows [first, first + count) of x as a tensor of its own.
-tensor cut(const tensor& x, index first, index count) {
-  tensor part({x.extent[0], x.extent[1], count, x.extent[3]}, 0.f);
+tensor<> cut(const tensor<>& x, index first, index count) {
+  tensor<> part({x.extent[0], x.extent[1], count, x.extent[3]}, 0.f);
   for (index h = 0; h < x.extent[1]; ++h)
     for (index i = 0; i < count; ++i)
-      for (index c = 0; c < x.extent[3]; ++c)
-        part.view()(0, h, i, c) = x.view()(0, h, first + i, c);
+      for (index c = 0; c < x.extent[3]; ++c) part.in()(0, h, i, c) = x.in()(0, h, first + i, c);
   return part;
 }
 struct piece {
-  tensor out, lse;
+  tensor<> out, lse;
 };
 
 using cu = std::vector<int>;
@@ -36,9 +35,8 @@ using cu = std::vector<int>;
 // Each sequence against the reference of its own pairs, truth(i, queries, keys).
 template <class M, class Truth>
 void check_varlen(const M& m, const cu& of_q, const cu& of_k, Truth truth) {
-  numbers random(static_cast<unsigned>(of_q.size() + 100));
-  const tensor q({1, 4, of_q.back(), 6}, random), k({1, 2, of_k.back(), 6}, random),
-      v({1, 2, of_k.back(), 5}, random);
+  const auto q = uniform({1, 4, of_q.back(), 6}, 1), k = uniform({1, 2, of_k.back(), 6}, 2),
+             v = uniform({1, 2, of_k.back(), 5}, 3);
   const attended x(attention{.mask = m, .plan = varlen{of_q, of_k}}, q, k, v);
   for (std::size_t i = 0; i + 1 < of_q.size(); ++i) {
     const index row = of_q[i], rows = of_q[i + 1] - row, slot = of_k[i], keys = of_k[i + 1] - slot;
@@ -90,8 +88,8 @@ TEST_CASE("varlen: masks see positions of their sequence, and its number") {
 
 TEST_CASE("varlen: keys are cut as queries are where only those are given") {
   const cu both = {0, 5, 5, 64};
-  numbers random(4);
-  const tensor q({1, 1, 64, 4}, random), k({1, 1, 64, 4}, random), v({1, 1, 64, 4}, random);
+  const auto q = uniform({1, 1, 64, 4}, 1), k = uniform({1, 1, 64, 4}, 2),
+             v = uniform({1, 1, 64, 4}, 3);
   const attended one(attention{.mask = causal{}, .plan = varlen{both, both}}, q, k, v);
   const attended two(attention{.mask = causal{}, .plan = varlen{both}}, q, k, v);
   CHECK(one.out.data == two.out.data);

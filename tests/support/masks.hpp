@@ -3,6 +3,7 @@
 #pragma once
 
 #include "support/catch.hpp"
+#include "support/tensor.hpp"
 
 #include <heed/attention/attend.hpp>
 #include <heed/reference/dense.hpp>
@@ -102,64 +103,44 @@ template <class M> void check_properties(const M& m, index queries, index keys, 
   check_covers(m, queries, keys, b);
 }
 
-// Values from a fixed seed, of any standard library.
+// Indices from a fixed seed, the same with any standard library.
 class numbers {
  public:
   explicit numbers(unsigned seed) : engine_(seed) {}
-  double operator()() { return double(engine_()) / 2147483648.0 - 1; }
   index below(index n) { return static_cast<index>(engine_() % static_cast<unsigned>(n)); }
 
  private:
   std::mt19937 engine_;
 };
 
-struct tensor {
-  extents extent;
-  std::vector<float> data;
-
-  tensor(const extents& e, float fill)
-      : extent(e), data(static_cast<std::size_t>(e[0] * e[1] * e[2] * e[3]), fill) {}
-  tensor(const extents& e, numbers& random) : tensor(e, 0.f) {
-    for (float& x : data) x = static_cast<float>(random());
-  }
-  heed::view<float> view() { return {data.data(), extent}; }
-  heed::view<const float> view() const { return {data.data(), extent}; }
-  reference::matrix head(index b, index h) const {
-    reference::matrix m(extent[2], extent[3]);
-    for (index i = 0; i < extent[2]; ++i)
-      for (index c = 0; c < extent[3]; ++c) m(i, c) = double(view()(b, h, i, c));
-    return m;
-  }
-};
-
 inline constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 
 // One call, NaN in every output and in every byte of scratch before it.
 template <class Spec> struct attended {
-  tensor out, lse;
+  tensor<> out, lse;
 
-  attended(const Spec& spec, const tensor& q, const tensor& k, const tensor& v)
+  attended(const Spec& spec, const tensor<>& q, const tensor<>& k, const tensor<>& v)
       : out({q.extent[0], q.extent[1], q.extent[2], v.extent[3]}, not_a_number),
         lse({q.extent[0], q.extent[1], q.extent[2], 1}, not_a_number) {
     workspace scratch;
     const auto call = [&] {
-      attend(spec, q.view(), k.view(), v.view(), outputs{.out = out.view(), .lse = lse.view()}, {},
-             scratch);
+      attend(spec, q.in(), k.in(), v.in(), outputs{.out = out.in(), .lse = lse.in()}, {}, scratch);
     };
     call();
     scratch.for_each_arena([](arena& a) {
       for (std::size_t i = 0; i < a.capacity(); ++i) a.data()[i] = std::byte{0xff};
     });
-    for (tensor* x : {&out, &lse}) std::fill(x->data.begin(), x->data.end(), not_a_number);
+    for (tensor<>* x : {&out, &lse}) std::fill(x->data.begin(), x->data.end(), not_a_number);
     call();
   }
 };
 template <class Spec>
-attended(const Spec&, const tensor&, const tensor&, const tensor&) -> attended<Spec>;
+attended(const Spec&, const tensor<>&, const tensor<>&, const tensor<>&) -> attended<Spec>;
 
 // Output and lse against softmax over `truth(b)`, the allowed pairs of batch item b.
 template <class Result, class Truth>
-void check_result(const Result& x, const tensor& q, const tensor& k, const tensor& v, Truth truth) {
+void check_result(const Result& x, const tensor<>& q, const tensor<>& k, const tensor<>& v,
+                  Truth truth) {
   const index group = k.extent[1] > 0 ? q.extent[1] / k.extent[1] : 1;
   const double scale = 1 / std::sqrt(double(q.extent[3]));
   for (index b = 0; b < q.extent[0]; ++b)
@@ -170,16 +151,16 @@ void check_result(const Result& x, const tensor& q, const tensor& k, const tenso
           reference::attention(reference::normalizer::softmax(s, a), v.head(b, h / group));
       const reference::vector lse = reference::normalizer::lse(s, a);
       for (index i = 0; i < q.extent[2]; ++i) {
-        const double got = double(x.lse.view()(b, h, i)), want = lse(i);
+        const double got = double(x.lse.in()(b, h, i)), want = lse(i);
         bool good =
             std::isinf(want) ? got == want : std::abs(got - want) <= 2e-6 * (1 + std::abs(want));
         for (index c = 0; c < v.extent[3]; ++c) {
-          const double value = double(x.out.view()(b, h, i, c));
+          const double value = double(x.out.in()(b, h, i, c));
           good = good &&
                  (a.cols() > 0 && a.row(i).any() ? std::abs(value - o(i, c)) <= 4e-6 : value == 0);
         }
         if (!good) {
-          CAPTURE(q.extent, k.extent, b, h, i, got, want, x.out.view()(b, h, i, 0), o(i, 0),
+          CAPTURE(q.extent, k.extent, b, h, i, got, want, x.out.in()(b, h, i, 0), o(i, 0),
                   drawn(a)[static_cast<std::size_t>(i)]);
           FAIL("attend differs from the reference");
         }
@@ -190,9 +171,8 @@ void check_result(const Result& x, const tensor& q, const tensor& k, const tenso
 // attend() with the mask against the reference.
 template <class M, class Truth>
 void check_engine(const M& m, index batch, index queries, index keys, Truth truth) {
-  numbers random(static_cast<unsigned>(1 + queries * 1000 + keys));
-  const tensor q({batch, 2, queries, 5}, random), k({batch, 1, keys, 5}, random),
-      v({batch, 1, keys, 3}, random);
+  const auto q = uniform({batch, 2, queries, 5}, 1), k = uniform({batch, 1, keys, 5}, 2),
+             v = uniform({batch, 1, keys, 3}, 3);
   const attended x(attention{.mask = m}, q, k, v);
   check_result(x, q, k, v, truth);
 }
