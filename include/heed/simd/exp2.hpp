@@ -38,12 +38,12 @@ HEED_INLINE xsimd::batch<float, A> exp2_fraction(const xsimd::batch<float, A>& f
 template <class A> HEED_INLINE xsimd::batch<float, A> exp2(xsimd::batch<float, A> x) {
   using B = xsimd::batch<float, A>;
   B f;
-  const B scale = power_of_two::split<A>(xsimd::max(B(-127.0f), x), f);
+  const B scale = power_of_two::split<A>(simd::max(B(-127.0f), x), f);
   return detail::exp2_fraction(f) * scale;
 }
 template <class A> HEED_INLINE xsimd::batch<double, A> exp2(xsimd::batch<double, A> x) {
   using B = xsimd::batch<double, A>;
-  return xsimd::select(x < B(-1022.0), B(0.0), xsimd::exp2(xsimd::max(B(-1022.0), x)));
+  return xsimd::select(x < B(-1022.0), B(0.0), xsimd::exp2(simd::max(B(-1022.0), x)));
 }
 template <number T> T exp2(T x) {
   constexpr T lowest = std::is_same_v<T, float> ? T(-126.5) : T(-1022);
@@ -55,7 +55,7 @@ template <number T> T exp2(T x) {
 template <class A> HEED_INLINE xsimd::batch<float, A> exp(xsimd::batch<float, A> x) {
   using B = xsimd::batch<float, A>;
   const B unit(0x1.715476p+0f);
-  x = xsimd::max(B(-88.02f), xsimd::min(B(88.02f), x));
+  x = simd::max(B(-88.02f), simd::min(B(88.02f), x));
   B rest, f;
   const B scaled = x * unit;
   const B scale = power_of_two::split<A>(scaled, rest);
@@ -71,7 +71,7 @@ template <class A> HEED_INLINE xsimd::batch<float, A> exp(xsimd::batch<float, A>
 template <class A> HEED_INLINE xsimd::batch<double, A> exp(xsimd::batch<double, A> x) {
   using B = xsimd::batch<double, A>;
   return xsimd::select(x < B(-708.0), B(0.0),
-                       xsimd::exp(xsimd::max(B(-708.0), xsimd::min(B(709.0), x))));
+                       xsimd::exp(simd::max(B(-708.0), simd::min(B(709.0), x))));
 }
 template <number T> T exp(T x) {
   constexpr bool single = std::is_same_v<T, float>;

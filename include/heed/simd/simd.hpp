@@ -100,16 +100,17 @@ HEED_INLINE xsimd::batch<T, A> fma(const xsimd::batch<T, A>& a, const xsimd::bat
 #endif
   return xsimd::fma(a, b, c);
 }
-// A NaN in the second argument survives, as in x86's max.
+// A NaN in the second argument survives, as in x86's instructions; xsimd 14 swaps the arguments.
+inline constexpr bool swapped = XSIMD_VERSION_MAJOR >= 14;
 template <number T> T max(T a, T b) { return a > b ? a : b; }
 template <class T, class A>
 xsimd::batch<T, A> max(const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b) {
-  return xsimd::max(a, b);
+  return swapped ? xsimd::max(b, a) : xsimd::max(a, b);
 }
 template <number T> T min(T a, T b) { return a < b ? a : b; }
 template <class T, class A>
 xsimd::batch<T, A> min(const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b) {
-  return xsimd::min(a, b);
+  return swapped ? xsimd::min(b, a) : xsimd::min(a, b);
 }
 template <number T> T select(bool c, T a, T b) { return c ? a : b; }
 template <class T, class A>
@@ -158,9 +159,11 @@ struct power_of_two {
   static xsimd::batch<float, A> split(const xsimd::batch<float, A>& x,
                                       xsimd::batch<float, A>& rest) {
     using ints = xsimd::batch<std::int32_t, A>;
+    // Before xsimd 11 a bit cast names the batch, since then its element.
+    using to = std::conditional_t<(XSIMD_VERSION_MAJOR < 11), xsimd::batch<float, A>, float>;
     const ints n = xsimd::nearbyint_as_int(x);
     rest = x - xsimd::to_float(n);
-    return xsimd::bitwise_cast<xsimd::batch<float, A>>((n + ints(127)) << 23);
+    return xsimd::bitwise_cast<to>((n + ints(127)) << 23);
   }
 };
 
