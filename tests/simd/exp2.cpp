@@ -25,6 +25,12 @@ float nth(std::int64_t r) {
 
 // More rounding where no multiply-add is fused.
 constexpr double slack = heed::simd::fused ? 0 : 0.5;
+// xsimd's division on NEON is a product with a reciprocal, not rounded once.
+#if defined(__ARM_NEON)
+constexpr double division = 1;
+#else
+constexpr double division = 0;
+#endif
 
 // Largest error over every `stride`-th float of [low, high], in units in the last place of the
 // exact result; results below the normal range count in the last place of the smallest normal.
@@ -74,11 +80,11 @@ TEST_CASE("exp in float is within 1.2 ulp") {
 }
 
 TEST_CASE("sigmoid in float is within 2.5 ulp") {
-  CHECK(worst_ulp(-87.3f, 100, sigmoid_of, [](double x) { return 1 / (1 + std::exp(-x)); }) < 2.5 + slack);
+  CHECK(worst_ulp(-87.3f, 100, sigmoid_of, [](double x) { return 1 / (1 + std::exp(-x)); }) < 2.5 + slack + division);
 }
 
 TEST_CASE("tanh in float is within 1.5 ulp") {
-  CHECK(worst_ulp(-100, 100, tanh_of, [](double x) { return std::tanh(x); }) < 1.5 + slack);
+  CHECK(worst_ulp(-100, 100, tanh_of, [](double x) { return std::tanh(x); }) < 1.5 + slack + division);
 }
 
 TEMPLATE_TEST_CASE("exp2, exp, sigmoid and tanh at their special points", "", float, double) {
