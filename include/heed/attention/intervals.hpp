@@ -128,7 +128,7 @@ struct lane_intervals {
 // S[j][lane] = masked where no interval of the lane holds key `first + j`, for j in `keys`.
 template <class Arch, class T>
 HEED_NOINLINE void mask_lanes(const lane_intervals& in, index vectors, index first, span keys,
-                              T* s) {
+                              T* s, index pitch) {
   using B = simd::batch<T, Arch>;
   constexpr index W = simd::width<T, Arch>;
   T lo[lane_intervals::most][W], hi[lane_intervals::most][W];
@@ -145,7 +145,7 @@ HEED_NOINLINE void mask_lanes(const lane_intervals& in, index vectors, index fir
       for (index r = 1; r < in.count; ++r)
         seen = simd::either(
             seen, simd::both(simd::load<T, Arch>(lo[r]) <= at, at < simd::load<T, Arch>(hi[r])));
-      T* x = s + j * in.pitch + v * W;
+      T* x = s + j * pitch + v * W;
       simd::store(x, B(simd::select(seen, simd::load<T, Arch>(x), B(masked<T>))));
     }
   }

@@ -25,7 +25,7 @@
 
 namespace heed::detail {
 
-template <class T, class Intervals> struct query_panel {
+template <class T, class Intervals> struct stream_panel {
   T* q = nullptr;
   T* o = nullptr;
   T* max = nullptr;
@@ -53,7 +53,7 @@ template <class T, class Arch, class Spec> class stream {
   // power of two and the normaliser takes the rest.
   static constexpr bool splits_scale =
       absorbs_scale<decltype(Spec::normalizer)> && !scores && !own_scores;
-  using panel = query_panel<T, std::conditional_t<masks, lane_intervals, none>>;
+  using panel = stream_panel<T, std::conditional_t<masks, lane_intervals, none>>;
 
  public:
   stream(const Spec& spec, const problem& p)
@@ -304,8 +304,10 @@ template <class T, class Arch, class Spec> class stream {
     const span common = p.keys.common(keys);
     const bool asked = !p.keys.exact && inside != cover::all;
     if (common == keys && !asked) return false;
-    mask_lanes<Arch>(p.keys, p.vectors, keys.begin, {0, common.begin - keys.begin}, s);
-    mask_lanes<Arch>(p.keys, p.vectors, keys.begin, {common.end - keys.begin, keys.size()}, s);
+    mask_lanes<Arch>(p.keys, p.vectors, keys.begin, {0, common.begin - keys.begin}, s,
+                     p.pitch);
+    mask_lanes<Arch>(p.keys, p.vectors, keys.begin, {common.end - keys.begin, keys.size()}, s,
+                     p.pitch);
     if constexpr (!exact_mask<decltype(Spec::mask)>())
       if (asked) mask_elements<Arch>(residual(spec_.mask), at, s);
     return true;

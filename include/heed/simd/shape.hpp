@@ -15,6 +15,9 @@ template <class T, class Arch> struct shape {
   static constexpr index panel = lanes * vectors;
   // Scores of one panel against one key tile stay in L1: 24 KB.
   static constexpr index key_tile = lanes == 1 ? 64 : 24 * 1024 / (panel * index(sizeof(T)));
+  // Backward: keys of a tile, and queries of a block; P and dS of a block stay in L2.
+  static constexpr index backward_keys = 96;
+  static constexpr index backward_rows = 192;
   // Panels that share a key tile while it is in L2.
   static constexpr index panels = 4;
   // Up to this many queries and keys a call is dearer than its products: driver `few`.

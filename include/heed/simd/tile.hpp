@@ -4,6 +4,7 @@
 //
 // A panel holds NV vectors of queries side by side: element (row, lane) lies at row * pitch + lane.
 //   scores      S[j][lane]  = sum_c key[j * stride + c] * Q[c][lane]       j < keys, c < depth
+//               with a pitch of its own; S[j][lane] += where `add` is set
 //   accumulate  O[d][lane] += sum_j V(j, d) * P[j][lane]                   j < keys, d < channels
 // V(j, d) = v[(d / 4) * block + j * stride + d % 4]: natural rows have block = 4, values packed by
 // `pack_values` have stride = 4. Nothing is assumed about alignment; nothing outside the named
@@ -20,8 +21,8 @@ namespace heed::simd {
 namespace detail {
 
 template <class T, class Arch, int MR, int NV>
-HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch, index depth,
-                             T* s) {
+HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch, index depth, T* s,
+                             index s_pitch, bool add) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
   B acc[MR][NV];
@@ -42,8 +43,12 @@ HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch
       }
     }
   }
+  if (add) {
+    HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] =
+        simd::load<T, Arch>(s + i * s_pitch + v * W) + acc[i][v];
+  }
   HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v)
-      simd::store(s + i * pitch + v * W, acc[i][v]);
+      simd::store(s + i * s_pitch + v * W, acc[i][v]);
 }
 
 template <class T, class Arch, int MR, int NV>
@@ -78,12 +83,13 @@ HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v
 
 template <class T, class Arch, int NV>
 HEED_NOINLINE void scores(const T* key, index stride, index keys, const T* q, index pitch,
-                          index depth, T* s) {
+                          index depth, T* s, index s_pitch, bool add) {
   constexpr int MR = shape<T, Arch>::rows;
   index j = 0;
   const auto rows = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
     for (; j + N <= keys; j += N)
-      scores_rows<T, Arch, N, NV>(key + j * stride, stride, q, pitch, depth, s + j * pitch);
+      scores_rows<T, Arch, N, NV>(key + j * stride, stride, q, pitch, depth, s + j * s_pitch,
+                                  s_pitch, add);
   };
   // One vector alone needs twice the rows to hide the latency of its multiply-adds.
   if constexpr (NV == 1) rows(std::integral_constant<int, 2 * MR>{});
@@ -111,15 +117,20 @@ HEED_NOINLINE void accumulate(const T* p, index pitch, index keys, const T* v, i
 // `vectors` is 1, 2 or 3.
 template <class T, class Arch>
 void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
-            index depth, T* s) {
+            index depth, T* s, index s_pitch, bool add = false) {
   switch (vectors) {
     case 1:
-      return detail::scores<T, Arch, 1>(key, stride, keys, q, pitch, depth, s);
+      return detail::scores<T, Arch, 1>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
     case 2:
-      return detail::scores<T, Arch, 2>(key, stride, keys, q, pitch, depth, s);
+      return detail::scores<T, Arch, 2>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
     default:
-      return detail::scores<T, Arch, 3>(key, stride, keys, q, pitch, depth, s);
+      return detail::scores<T, Arch, 3>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
   }
+}
+template <class T, class Arch>
+void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
+            index depth, T* s) {
+  scores<T, Arch>(vectors, key, stride, keys, q, pitch, depth, s, pitch);
 }
 
 template <class T, class Arch>

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSL-1.0
+// heed::attend_backward: gradients of `attend` by q, k, v and by what the policies learn.
+#pragma once
+
+#include <heed/attention/attend.hpp>
+#include <heed/attention/backward.hpp>
+
+namespace heed {
+
+// What the forward call wrote. Either may be left out: it is computed again then, at the cost of a
+// forward call; so it is where `.output` transforms hide the sums themselves.
+struct saved {
+  operand out{};
+  operand lse{};
+};
+
+// Where the gradients go; what is absent is not computed.
+template <class Spec> struct gradients {
+  result dq{}, dk{}, dv{};
+  spec_gradients<Spec> spec{};
+};
+
+namespace detail {
+
+template <class Spec> auto without_output(const Spec& s) {
+  using bare =
+      attention<decltype(Spec::mask), decltype(Spec::similarity), decltype(Spec::score),
+                decltype(Spec::normalizer), decltype(Spec::weights), decltype(Spec::query),
+                decltype(Spec::key), decltype(Spec::value), none, decltype(Spec::extra),
+                decltype(Spec::plan)>;
+  return bare{.mask = s.mask,
+              .similarity = s.similarity,
+              .score = s.score,
+              .normalizer = s.normalizer,
+              .weights = s.weights,
+              .scale = s.scale,
+              .offset = s.offset,
+              .query = s.query,
+              .key = s.key,
+              .value = s.value,
+              .output = {},
+              .extra = s.extra,
+              .plan = s.plan};
+}
+
+inline void check_backward(const problem& p, const backward_operands& x, const operand& lse) {
+  const auto same = [&](const char* name, const operand& given, const operand& like,
+                        const char* rule) {
+    if (given.extent != like.extent)
+      check::fail("heed::attend_backward", rule,
+                  {{name, given}, {"q", p.q}, {"k", p.k}, {"v", p.v}, {"d_out", x.d_out}});
+  };
+  same("d_out", x.d_out, x.out, "d_out must have the shape of out");
+  if (x.dq.present()) same("dq", x.dq, p.q, "dq must have the shape of q");
+  if (x.dk.present()) same("dk", x.dk, p.k, "dk must have the shape of k");
+  if (x.dv.present()) same("dv", x.dv, p.v, "dv must have the shape of v");
+  if (lse.present()) {
+    operand rows = x.out;
+    rows.extent[3] = 1;
+    same("lse", lse, rows, "lse must be [B,H,Lq]");
+  }
+}
+
+template <class T> view<T> dense_rows(std::vector<T>& memory, const extents& e) {
+  memory.resize(static_cast<std::size_t>(e[0] * e[1] * e[2] * e[3]));
+  return {memory.data(), e, {e[1] * e[2] * e[3], e[2] * e[3], e[3], 1}};
+}
+
+}  // namespace detail
+
+// With L any function of `attend(spec, q, k, v)`, and d_out = dL/d_out, writes dL/dq, dL/dk, dL/dv
+// and dL by the learned numbers of the policies:
+//   P = weights(S), dV = Pᵀ dO, dP = dO Vᵀ, dS_ij = p_ij (dp_ij - δ_i), δ_i = Σ dO·O,
+//   dQ = c · dS K, dK = c · dSᵀ Q                            (softmax; others by their `dscore`)
+// and through score modifiers, prologues and output transforms in reverse.
+//   attend_backward(spec, q, k, v, {.out = out, .lse = lse}, d_out, {.dq = dq, .dk = dk, .dv = dv})
+// Shapes as for `attend`; gradients have the shape of what they belong to. Same bits for any
+// executor. What a mask hides never leaks, NaN included. Throws std::invalid_argument, before
+// anything is written, if a shape or a policy does not fit. O(Lq · Lk · (D + Dv)) for what the mask
+// leaves: 10 · Lq · Lk · D flops where D = Dv; memory linear in the lengths.
+template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
+void attend_backward(const Spec& spec, view<Q> q, view<K> k, view<V> v, const saved& forward,
+                     const operand& d_out, const std::type_identity_t<gradients<Spec>>& to,
+                     executor_ref executor = {}, workspace_ref scratch = {}) {
+  using T = compute_type<Q, K, V>;
+  const operand from[] = {view<const Q>(q), view<const K>(k), view<const V>(v)};
+  const auto plain = detail::without_output(spec);
+  constexpr bool transformed = !std::is_same_v<decltype(Spec::output), none>;
+  constexpr bool logarithmic = has_lse<decltype(Spec::normalizer)>;
+
+  std::vector<T> out_memory;
+  outputs again;
+  const extents shape{q.extent[0], q.extent[1], q.extent[2], v.extent[3]};
+  const bool reuse = !transformed && forward.out.present();
+  if (reuse) {
+    again.out.data = const_cast<void*>(forward.out.data);  // checked, never written
+    again.out.type = forward.out.type;
+    again.out.extent = forward.out.extent, again.out.stride = forward.out.stride;
+  } else {
+    again.out = detail::dense_rows(out_memory, shape);
+  }
+  const detail::problem p = detail::checked(spec, from[0], from[1], from[2], again);
+  const detail::backward_operands x{again.out, d_out, to.dq, to.dk, to.dv};
+  detail::check_backward(p, x, forward.lse);
+  check_gradients(spec, to.spec);
+
+  problem_shape tensors = p.shape;
+  tensors.batch = q.extent[0];
+  detail::row_states<T> states(tensors);
+  workspace own;
+  workspace& memory = scratch.scratch ? *scratch.scratch : own;
+  if (!reuse || !logarithmic || !forward.lse.present()) {
+    again.observe = &states;
+    std::vector<T> ignored;
+    if (reuse) again.out = detail::dense_rows(ignored, shape);
+    const detail::problem replayed = detail::checked(plain, from[0], from[1], from[2], again);
+    detail::stream<T, Arch, decltype(plain)>(plain, replayed).run(executor, memory);
+    if constexpr (logarithmic) states.to_lse(spec.normalizer);
+  } else {
+    states.read(forward.lse);
+  }
+  detail::backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
+}
+
+}  // namespace heed

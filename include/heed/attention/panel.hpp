@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: BSL-1.0
+// A panel of queries of one head against keys: what every driver of the tile loop does first.
+//
+//   lanes     rows of q, converted, transformed and scaled, as [channel][lane]
+//   products  S = K Qᵀ, or what the similarity has in its place
+//   modify    S = score(S)
+//   hide      S = masked where the mask says so
+#pragma once
+
+#include <heed/attention/intervals.hpp>
+#include <heed/attention/problem.hpp>
+#include <heed/score/concept.hpp>
+#include <heed/simd/pack.hpp>
+#include <heed/simd/tile.hpp>
+#include <heed/similarity/dot.hpp>
+
+namespace heed::detail {
+
+template <class Spec> inline constexpr bool has_mask = !std::is_same_v<decltype(Spec::mask), full>;
+template <class Spec>
+inline constexpr bool has_score = !std::is_same_v<decltype(Spec::score), none>;
+
+template <class Similarity, class T, class Arch>
+inline constexpr bool own_products =
+    requires(const Similarity& f, index n, const T* x, T* s) {
+      f.template scores<Arch>(n, x, n, n, x, n, n, s);
+    };
+
+// `row` counts from the first query of the sequence; lanes from `rows` to `pitch` hold zeros.
+template <class T, class Spec> struct query_panel {
+  T* q = nullptr;
+  index h = 0, row = 0, rows = 0, vectors = 0, pitch = 0;
+  [[no_unique_address]] std::conditional_t<has_mask<Spec>, lane_intervals, none> keys{};
+};
+
+template <class T, class Arch, class Spec> struct panels {
+  static constexpr index W = simd::shape<T, Arch>::lanes;
+  static constexpr bool rewrites = !std::is_same_v<decltype(Spec::query), none> ||
+                                   requires(const decltype(Spec::similarity)& s, T* row) {
+                                     s.template query<Arch>(row, index{}, row_position{});
+                                   };
+  using panel = query_panel<T, Spec>;
+
+  const Spec& spec;
+  const problem& p;
+  index width = packed_width(spec.similarity, p.shape.depth);
+
+  // One row as the similarity wants it, unscaled; `row` counts from the start of the tensor.
+  void load(const row_position& at, index batch, T* row) const {
+    simd::load_row(p.q.type, p.q.row(batch, at.h, at.row), p.q.stride[3], p.shape.depth, row);
+    simd::transform_row<Arch>(spec.query, row, p.shape.depth, at);
+    if constexpr (requires { spec.similarity.template query<Arch>(row, p.shape.depth, at); })
+      spec.similarity.template query<Arch>(row, p.shape.depth, at);
+  }
+
+  void collect(panel& x, const sequence& s, index* memory) const {
+    x.keys.pitch = x.pitch;
+    x.keys.lo = memory;
+    x.keys.hi = memory + lane_intervals::most * x.pitch;
+    x.keys.collect(spec.mask,
+                   {.b = s.b, .h = x.h, .q = x.row + s.offset, .row = x.row + s.row}, x.rows,
+                   x.pitch, s.keys);
+  }
+
+  tile corner(const panel& x, const sequence& s, span keys, index pitch) const {
+    return {.b = s.b,
+            .h = x.h,
+            .q = x.row + s.offset,
+            .row = s.row + x.row,
+            .rows = x.rows,
+            .k = keys.begin,
+            .slot = s.slot + keys.begin,
+            .keys = keys.size(),
+            .pitch = pitch};
+  }
+
+  // `k` is the row of the first key. A similarity with products of its own writes at the pitch of
+  // the panel only.
+  void products(const panel& x, const T* k, index stride, index keys, T* s, index pitch) const {
+    if constexpr (own_products<decltype(Spec::similarity), T, Arch>)
+      spec.similarity.template scores<Arch>(x.vectors, k, stride, keys, x.q, x.pitch, width, s);
+    else
+      simd::scores<T, Arch>(x.vectors, k, stride, keys, x.q, x.pitch, width, s, pitch);
+  }
+
+  cover covers(const panel& x, const sequence& s, span keys) const {
+    const index q = x.row + s.offset;
+    return known(residual(spec.mask), block{s.b, x.h, {q, q + x.rows}, keys});
+  }
+
+  // Masks what some lane must not see; true if anything was. `inside` is what `covers` said.
+  bool hide(const panel& x, const tile& at, span keys, cover inside, T* s) const {
+    if (x.keys.overflows) {
+      mask_overflow<Arch>(spec.mask, at, s);
+      return true;
+    }
+    const span common = x.keys.common(keys);
+    const bool asked = !x.keys.exact && inside != cover::all;
+    if (common == keys && !asked) return false;
+    mask_lanes<Arch>(x.keys, x.vectors, keys.begin, {0, common.begin - keys.begin}, s, at.pitch);
+    mask_lanes<Arch>(x.keys, x.vectors, keys.begin, {common.end - keys.begin, keys.size()}, s,
+                     at.pitch);
+    if constexpr (!exact_mask<decltype(Spec::mask)>())
+      if (asked) mask_elements<Arch>(residual(spec.mask), at, s);
+    return true;
+  }
+};
+
+}  // namespace heed::detail
