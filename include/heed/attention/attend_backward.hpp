@@ -23,11 +23,10 @@ template <class Spec> struct gradients {
 namespace detail {
 
 template <class Spec> auto without_output(const Spec& s) {
-  using bare =
-      attention<decltype(Spec::mask), decltype(Spec::similarity), decltype(Spec::score),
-                decltype(Spec::normalizer), decltype(Spec::weights), decltype(Spec::query),
-                decltype(Spec::key), decltype(Spec::value), none, decltype(Spec::extra),
-                decltype(Spec::plan)>;
+  using bare = attention<decltype(Spec::mask), decltype(Spec::similarity), decltype(Spec::score),
+                         decltype(Spec::normalizer), decltype(Spec::weights), decltype(Spec::query),
+                         decltype(Spec::key), decltype(Spec::value), none, decltype(Spec::extra),
+                         decltype(Spec::plan)>;
   return bare{.mask = s.mask,
               .similarity = s.similarity,
               .score = s.score,

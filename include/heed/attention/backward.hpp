@@ -65,8 +65,15 @@ template <class T, class Arch, class Spec> class backward {
  public:
   backward(const Spec& spec, const problem& p, const backward_operands& x,
            const spec_gradients<Spec>& g, row_states<T>& states)
-      : spec_(spec), p_(p), x_(x), g_(g), states_(states), items_{p, spec.plan}, read_{spec, p},
-        q_{read_.width}, v_{p.shape.value_depth} {
+      : spec_(spec),
+        p_(p),
+        x_(x),
+        g_(g),
+        states_(states),
+        items_{p, spec.plan},
+        read_{spec, p},
+        q_{read_.width},
+        v_{p.shape.value_depth} {
     rows_ = (items_.longest_queries() + widest - 1) / widest * widest;
     panels_ = rows_ / widest;
     per_chunk_ = std::max(tuned::panels, (panels_ + most_units - 1) / most_units);
@@ -74,20 +81,21 @@ template <class T, class Arch, class Spec> class backward {
     const index keys = std::max<index>(items_.longest_keys(), 1), heads = this->heads();
     const index tiles = (keys + tuned::backward_keys - 1) / tuned::backward_keys;
     height_ = ((keys + tiles - 1) / tiles + 3) / 4 * 4;
-    const index wanted = std::clamp<index>((most_units + heads - 1) / std::max<index>(heads, 1), 1, 8);
+    const index wanted =
+        std::clamp<index>((most_units + heads - 1) / std::max<index>(heads, 1), 1, 8);
     per_range_ = (tiles + wanted - 1) / wanted;
     ranges_ = (tiles + per_range_ - 1) / per_range_;
     per_block_ = own ? 1 : std::max<index>(1, tuned::backward_rows / widest);
     offset_.score = 0;
-    offset_.similarity = offset_.score + parameters_of(spec.score, g.score);
-    offset_.normalizer = offset_.similarity + parameters_of(spec.similarity, g.similarity);
-    offset_.query = offset_.normalizer + parameters_of(spec.normalizer, g.normalizer);
-    offset_.key = offset_.query + parameters_of(spec.query, g.query);
-    offset_.value = offset_.key + parameters_of(spec.key, g.key);
-    offset_.output = offset_.value + parameters_of(spec.value, g.value);
-    offset_.extra = offset_.output + parameters_of(spec.output, g.output);
-    offset_.end = offset_.extra + parameters_of(spec.extra, g.extra);
-    turns_ = by_key(spec.score, g.score);
+    offset_.similarity = offset_.score + sums_of(spec.score, g.score);
+    offset_.normalizer = offset_.similarity + sums_of(spec.similarity, g.similarity);
+    offset_.query = offset_.normalizer + sums_of(spec.normalizer, g.normalizer);
+    offset_.key = offset_.query + sums_of(spec.query, g.query);
+    offset_.value = offset_.key + sums_of(spec.key, g.key);
+    offset_.output = offset_.value + sums_of(spec.value, g.value);
+    offset_.extra = offset_.output + sums_of(spec.output, g.output);
+    offset_.end = offset_.extra + sums_of(spec.extra, g.extra);
+    turns_ = in_place(spec.score, g.score);
   }
 
   void run(executor_ref executor, workspace& scratch) {
@@ -104,6 +112,7 @@ template <class T, class Arch, class Spec> class backward {
     sums_ = reinterpret_cast<double*>(base + wave * size);
     std::fill_n(sums_, most_units * offset_.end, 0.0);
     clear_gradient(spec_.score, g_.score);
+    clear_gradient(spec_.output, g_.output);
 
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first), query_heads = count * group;
@@ -120,7 +129,8 @@ template <class T, class Arch, class Spec> class backward {
           }
         });
       };
-      rows(offset_.query > offset_.normalizer || offset_.extra > offset_.output,
+      rows(offset_.query > offset_.normalizer || offset_.extra > offset_.output ||
+               in_place(spec_.output, g_.output),
            [&](const sequence& s, index h, const head& d, index chunk, arena& a) {
              prepare(s, h, d, chunk, a);
            });
@@ -130,16 +140,16 @@ template <class T, class Arch, class Spec> class backward {
           const index kv = first + i / ranges_, range = i % ranges_;
           const index unit = turns_ ? range : (kv * ranges_ + range) % most_units;
           if (in_turn && unit != task) continue;
-          visit(items_[kv / p_.shape.kv_heads], kv % p_.shape.kv_heads, range,
-                [&](index g) { return at(i / ranges_ * group + g); }, sums_ + unit * offset_.end,
-                scratch.worker(worker));
+          visit(
+              items_[kv / p_.shape.kv_heads], kv % p_.shape.kv_heads, range,
+              [&](index g) { return at(i / ranges_ * group + g); }, sums_ + unit * offset_.end,
+              scratch.worker(worker));
           if (!in_turn) break;
         }
       });
       if (x_.dq.present() || offset_.key > offset_.query || offset_.normalizer > offset_.similarity)
-        rows(offset_.end > 0, [&](const sequence& s, index h, const head& d, index chunk, arena& a) {
-          finish_queries(s, h, d, chunk, a);
-        });
+        rows(offset_.end > 0, [&](const sequence& s, index h, const head& d, index chunk,
+                                  arena& a) { finish_queries(s, h, d, chunk, a); });
     }
     for (index u = 1; u < most_units; ++u)
       for (index i = 0; i < offset_.end; ++i) sums_[i] += sums_[u * offset_.end + i];
@@ -246,8 +256,7 @@ template <class T, class Arch, class Spec> class backward {
         v_.pack(grads, v_.width(), W, d.d_out_rows, rows_, x.row + lane);
       }
       if constexpr (masks)
-        if (x.rows > 0)
-          read_.collect(x, s, d.intervals + lane_intervals::scratch(x.row));
+        if (x.rows > 0) read_.collect(x, s, d.intervals + lane_intervals::scratch(x.row));
     }
   }
   // dO and O of one row before the output transforms.
@@ -279,8 +288,7 @@ template <class T, class Arch, class Spec> class backward {
         scratch.take<T>((4 + links<decltype(Spec::score)>()) * height_ * lanes_per_block() +
                         2 * scratch_of(spec_.score, lanes_per_block(), height_));
     const index group = p_.shape.group();
-    for (index g = 0; g < group; ++g)
-      std::fill_n(partial(at(g), range), rows_ * q_.width(), T(0));
+    for (index g = 0; g < group; ++g) std::fill_n(partial(at(g), range), rows_ * q_.width(), T(0));
     const auto blocks = [&](span keys, bool extra) {
       std::fill_n(t.dk, height_ * q_.width(), T(0));
       std::fill_n(t.dv, height_ * v_.width(), T(0));
@@ -392,8 +400,8 @@ template <class T, class Arch, class Spec> class backward {
     const index count = keys.size(), square = height_ * lanes_per_block();
     T* const p = squares + lane;
     T* const ds = p + square;
-    T* const raw = ds + square;      // scores before the modifiers
-    T* const shown = raw + square;   // scores as the normaliser saw them
+    T* const raw = ds + square;     // scores before the modifiers
+    T* const shown = raw + square;  // scores as the normaliser saw them
     T* const spare = squares + 4 * square;
     [[maybe_unused]] const tile at = read_.corner(x, s, keys, pitch);
     const auto copy = [&](const T* from, T* to) {
@@ -449,6 +457,8 @@ template <class T, class Arch, class Spec> class backward {
     if constexpr (scores)
       if (!extra)
         score_backward<Arch>(spec_.score, g_.score, at, raw, ds, sum + offset_.score, spare);
+    for (index j = 0; j < count; ++j)
+      std::fill(ds + j * pitch + x.rows, ds + j * pitch + x.pitch, T(0));
     return hidden;
   }
   // x *= the factor that the weights policy puts on each pair.

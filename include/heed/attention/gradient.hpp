@@ -3,7 +3,7 @@
 //
 // A policy with learned numbers has
 //   struct gradient { result …; };                          // where the caller wants them
-//   index parameters(const gradient&) const;                // sums it needs, 0 if none are wanted
+//   index sums(const gradient&) const;                // sums it needs, 0 if none are wanted
 //   void check(const gradient&) const;                      // the gradient fits
 //   void deliver(const gradient&, const double* sum) const; // writes it
 // and, by the place it stands in, one member that adds to those sums:
@@ -43,18 +43,18 @@ template <class P> using gradient_of = typename detail::gradient_type<P>::type;
 template <class P> inline constexpr bool learns = !std::is_same_v<gradient_of<P>, none>;
 
 // Sums that the policy needs.
-template <class P> index parameters_of(const P& policy, const gradient_of<P>& g) {
+template <class P> index sums_of(const P& policy, const gradient_of<P>& g) {
   if constexpr (is_chain<P>)
-    return parameters_of(policy.first, g.first) + parameters_of(policy.second, g.second);
+    return sums_of(policy.first, g.first) + sums_of(policy.second, g.second);
   else if constexpr (learns<P>)
-    return policy.parameters(g);
+    return policy.sums(g);
   else
     return 0;
 }
 template <class P> void deliver(const P& policy, const gradient_of<P>& g, const double* sum) {
   if constexpr (is_chain<P>) {
     deliver(policy.first, g.first, sum);
-    deliver(policy.second, g.second, sum + parameters_of(policy.first, g.first));
+    deliver(policy.second, g.second, sum + sums_of(policy.first, g.first));
   } else if constexpr (learns<P>) {
     policy.deliver(g, sum);
   }
@@ -67,13 +67,14 @@ template <class P> void check_gradient(const P& policy, const gradient_of<P>& g)
     policy.check(g);
   }
 }
-// True where the policy writes its gradient itself, a key at a time: heads must then take turns.
-// Such a policy has `by_key(g)`, and `clear(g)` before the first addition.
-template <class P> bool by_key(const P& policy, const gradient_of<P>& g) {
+// True where a policy adds to its gradient where that lies, and has no sums: a score modifier whose
+// table has a number a key, an output transform whose table has a number a row. Heads take turns at
+// such keys and rows. The policy has `in_place(g)`, and `clear(g)`, called once before the rest.
+template <class P> bool in_place(const P& policy, const gradient_of<P>& g) {
   if constexpr (is_chain<P>)
-    return by_key(policy.first, g.first) || by_key(policy.second, g.second);
-  else if constexpr (requires { policy.by_key(g); })
-    return policy.by_key(g);
+    return in_place(policy.first, g.first) || in_place(policy.second, g.second);
+  else if constexpr (requires { policy.in_place(g); })
+    return policy.in_place(g);
   else
     return false;
 }
@@ -81,8 +82,8 @@ template <class P> void clear_gradient(const P& policy, const gradient_of<P>& g)
   if constexpr (is_chain<P>) {
     clear_gradient(policy.first, g.first);
     clear_gradient(policy.second, g.second);
-  } else if constexpr (requires { policy.by_key(g); }) {
-    if (policy.by_key(g)) policy.clear(g);
+  } else if constexpr (requires { policy.in_place(g); }) {
+    if (policy.in_place(g)) policy.clear(g);
   }
 }
 
@@ -101,13 +102,14 @@ void transform_row_backward(const F& f, const T* x, T* dx, index depth, const ro
     std::copy_n(x, depth, scratch);
     simd::transform_row<Arch>(f.first, scratch, depth, at);
     transform_row_backward<Arch>(f.second, scratch, dx, depth, at, g.second,
-                                 sum + parameters_of(f.first, g.first), scratch + depth);
+                                 sum + sums_of(f.first, g.first), scratch + depth);
     transform_row_backward<Arch>(f.first, x, dx, depth, at, g.first, sum, scratch + depth);
   } else if constexpr (learns<F>) {
     f.template row_backward<Arch>(x, dx, depth, at, g, sum);
   } else if constexpr (!std::is_same_v<F, none>) {
-    static_assert(requires { f.template row_backward<Arch>(x, dx, depth, at); },
-                  "this row transform has no row_backward");
+    static_assert(
+        requires { f.template row_backward<Arch>(x, dx, depth, at); },
+        "this row transform has no row_backward");
     f.template row_backward<Arch>(x, dx, depth, at);
   }
 }

@@ -127,8 +127,8 @@ struct lane_intervals {
 
 // S[j][lane] = masked where no interval of the lane holds key `first + j`, for j in `keys`.
 template <class Arch, class T>
-HEED_NOINLINE void mask_lanes(const lane_intervals& in, index vectors, index first, span keys,
-                              T* s, index pitch) {
+HEED_NOINLINE void mask_lanes(const lane_intervals& in, index vectors, index first, span keys, T* s,
+                              index pitch) {
   using B = simd::batch<T, Arch>;
   constexpr index W = simd::width<T, Arch>;
   T lo[lane_intervals::most][W], hi[lane_intervals::most][W];

@@ -21,10 +21,9 @@ template <class Spec>
 inline constexpr bool has_score = !std::is_same_v<decltype(Spec::score), none>;
 
 template <class Similarity, class T, class Arch>
-inline constexpr bool own_products =
-    requires(const Similarity& f, index n, const T* x, T* s) {
-      f.template scores<Arch>(n, x, n, n, x, n, n, s);
-    };
+inline constexpr bool own_products = requires(const Similarity& f, index n, const T* x, T* s) {
+  f.template scores<Arch>(n, x, n, n, x, n, n, s);
+};
 
 // `row` counts from the first query of the sequence; lanes from `rows` to `pitch` hold zeros.
 template <class T, class Spec> struct query_panel {
@@ -57,9 +56,8 @@ template <class T, class Arch, class Spec> struct panels {
     x.keys.pitch = x.pitch;
     x.keys.lo = memory;
     x.keys.hi = memory + lane_intervals::most * x.pitch;
-    x.keys.collect(spec.mask,
-                   {.b = s.b, .h = x.h, .q = x.row + s.offset, .row = x.row + s.row}, x.rows,
-                   x.pitch, s.keys);
+    x.keys.collect(spec.mask, {.b = s.b, .h = x.h, .q = x.row + s.offset, .row = x.row + s.row},
+                   x.rows, x.pitch, s.keys);
   }
 
   tile corner(const panel& x, const sequence& s, span keys, index pitch) const {

@@ -304,8 +304,7 @@ template <class T, class Arch, class Spec> class stream {
     const span common = p.keys.common(keys);
     const bool asked = !p.keys.exact && inside != cover::all;
     if (common == keys && !asked) return false;
-    mask_lanes<Arch>(p.keys, p.vectors, keys.begin, {0, common.begin - keys.begin}, s,
-                     p.pitch);
+    mask_lanes<Arch>(p.keys, p.vectors, keys.begin, {0, common.begin - keys.begin}, s, p.pitch);
     mask_lanes<Arch>(p.keys, p.vectors, keys.begin, {common.end - keys.begin, keys.size()}, s,
                      p.pitch);
     if constexpr (!exact_mask<decltype(Spec::mask)>())

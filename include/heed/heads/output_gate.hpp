@@ -31,8 +31,36 @@ struct output_gate {
       std::copy_n(o, some, x + c);
     }
   }
-  // do = d(o')·σ(g); dg = d(o')·o·σ(g)(1 - σ(g)); with SiLU g·σ(g) and its derivative
-  // σ(g)(1 + g(1 - σ(g))).
+
+  struct gradient {
+    result logits;  // as the logits
+  };
+  bool in_place(const gradient& g) const { return g.logits.present() && logits.extent[2] != 1; }
+  index sums(const gradient& g) const { return in_place(g) ? 0 : broadcast::sums(g.logits); }
+  void check(const gradient& g) const {
+    broadcast::check_gradient("heed::output_gate", logits, g.logits, in_place(g));
+  }
+  void clear(const gradient& g) const { broadcast::clear(g.logits); }
+  // o' = o·f(g) or o + f(g): do = do'·f or do', dg = do'·o·f' or do'·f', with σ' = σ(1 - σ) and
+  // SiLU' = σ(1 + g(1 - σ)).
+  template <class Arch, class T>
+  void row_backward(const T* x, T* dx, index depth, const row_position& at, const gradient& to,
+                    double* sum) const {
+    for (index c = 0; c < depth; ++c) {
+      const T g = broadcast::element<T>(logits, at.b, at.h, at.row, c), s = simd::sigmoid(g);
+      const T value = form == gate::sigmoid ? s : g * s;
+      const T slope = form == gate::sigmoid ? s * (1 - s) : s * (1 + g * (1 - s));
+      const double d = double(dx[c] * slope * (form == gate::additive ? T(1) : x[c]));
+      if (in_place(to))
+        broadcast::add(to.logits, at.b, at.h, at.row, c, d);
+      else if (to.logits.present())
+        sum[broadcast::sum_at(to.logits, at.b, at.h, at.row, c)] += d;
+      if (form != gate::additive) dx[c] *= value;
+    }
+  }
+  void deliver(const gradient& g, const double* sum) const {
+    if (!in_place(g)) broadcast::store_sums(g.logits, sum);
+  }
 
   void check(const row_shape& rows) const {
     broadcast::check("heed::output_gate", "the gate", logits,

@@ -30,6 +30,30 @@ struct extra_slots {
       std::fill_n(row, depth, T(0));
   }
 
+  struct gradient {
+    result k, v;  // as the slots
+  };
+  index sums(const gradient& g) const { return broadcast::sums(g.k) + broadcast::sums(g.v); }
+  void check(const gradient& g) const {
+    broadcast::check_gradient("heed::extra_slots", k, g.k);
+    broadcast::check_gradient("heed::extra_slots", v, g.v);
+  }
+  template <class T>
+  void add_gradient(const gradient& g, index b, index h, index slot, const T* dk, const T* dv,
+                    double* sum) const {
+    const auto add = [&](const result& x, const T* row) {
+      for (index c = 0; c < x.extent[3]; ++c)
+        sum[broadcast::sum_at(x, b, h, slot, c)] += double(row[c]);
+    };
+    if (g.k.present()) add(g.k, dk);
+    sum += broadcast::sums(g.k);
+    if (g.v.present()) add(g.v, dv);
+  }
+  void deliver(const gradient& g, const double* sum) const {
+    broadcast::store_sums(g.k, sum);
+    broadcast::store_sums(g.v, sum + broadcast::sums(g.k));
+  }
+
   void check(const problem_shape& shape) const {
     const auto fits = [&](const char* name, const operand& x, index channels) {
       broadcast::check("heed::extra_slots", name, x,
@@ -56,6 +80,22 @@ struct output_bias {
   template <class T> void operator()(T* x, index depth, const row_position& at) const {
     for (index c = 0; c < depth; ++c) x[c] += broadcast::element<T>(values, at.b, at.h, at.row, c);
   }
+
+  struct gradient {
+    result values;  // as the bias
+  };
+  index sums(const gradient& g) const { return broadcast::sums(g.values); }
+  void check(const gradient& g) const {
+    broadcast::check_gradient("heed::output_bias", values, g.values);
+  }
+  template <class Arch, class T>
+  void row_backward(const T*, T* dx, index depth, const row_position& at, const gradient& g,
+                    double* sum) const {
+    if (g.values.present())
+      for (index c = 0; c < depth; ++c)
+        sum[broadcast::sum_at(g.values, at.b, at.h, at.row, c)] += double(dx[c]);
+  }
+  void deliver(const gradient& g, const double* sum) const { broadcast::store_sums(g.values, sum); }
   void check(const row_shape& rows) const {
     broadcast::check("heed::output_bias", "the bias", values,
                      {rows.batch, rows.heads, rows.rows, rows.channels});

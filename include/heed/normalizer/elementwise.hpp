@@ -6,7 +6,9 @@
 // and gets the rest of normalizer/concept.hpp from here.
 #pragma once
 
+#include <cstring>
 #include <heed/normalizer/concept.hpp>
+#include <heed/simd/dual.hpp>
 
 namespace heed {
 
@@ -67,7 +69,7 @@ B dscore(const B& slope, const B& dp, const B& delta, const row_state<B>& state,
 // The members of normalizer/concept.hpp for an N of `weight`, `slope` and `by`. N's own `absorb`
 // goes first.
 template <class N> struct steps {
-  const N& of;
+  explicit steps(const N& n) : of(n) {}
 
   template <class T> row_state<T> start(const row_position&) const {
     return elementwise::start<T>();
@@ -85,10 +87,37 @@ template <class N> struct steps {
     return elementwise::finish(state, of.by);
   }
   template <class B>
-  B dscore(const B& s, const B&, const B& dp, const B& delta, const row_state<B>& state) const
-    requires requires { of.slope(s); }
-  {
-    return elementwise::dscore(B(of.slope(s)), dp, delta, state, of.by);
+  B dscore(const B& s, const B&, const B& dp, const B& delta, const row_state<B>& state) const {
+    return elementwise::dscore(slope(s), dp, delta, state, of.by);
+  }
+
+ private:
+  const N& of;
+
+  // f', from dual numbers where it is not given.
+  template <class B> B slope(const B& s) const {
+    if constexpr (requires { B(of.slope(s)); }) {
+      return of.slope(s);
+    } else if constexpr (requires { of.weight(dual<B>::variable(s)).slope; }) {
+      return of.weight(dual<B>::variable(s)).slope;
+    } else {
+      using T = simd::value<B>;
+      constexpr index W = static_cast<index>(sizeof(B) / sizeof(T));
+      T each[W];
+      simd::store(each, s);
+      for (T& x : each)
+        if constexpr (requires { of.slope(x); }) {
+          x = static_cast<T>(of.slope(x));
+        } else {
+          static_assert(
+              requires { of.weight(dual<T>::variable(x)).slope; },
+              "this weight has no slope and takes no dual numbers");
+          x = of.weight(dual<T>::variable(x)).slope;
+        }
+      B slopes;
+      std::memcpy(&slopes, each, sizeof(B));
+      return slopes;
+    }
   }
 };
 
@@ -99,7 +128,7 @@ template <class N> decltype(auto) steps_of(const N& normalizer) {
   if constexpr (requires { normalizer.template start<float>(row_position{}); })
     return (normalizer);
   else
-    return elementwise::steps<N>{normalizer};
+    return elementwise::steps<N>(normalizer);
 }
 template <class N> void steps_of(const N&&) = delete;  // refers to its argument
 

@@ -35,14 +35,28 @@ struct sink_softmax {
   template <class B> B finish(const row_state<B>& state) const { return softmax{}.finish(state); }
   template <class B> B lse(const row_state<B>& state) const { return softmax{}.lse(state); }
 
+  template <class Arch, class T>
+  void replay(T* s, index pitch, index keys, const row_state<simd::batch<T, Arch>>& state) const {
+    softmax{}.replay<Arch>(s, pitch, keys, state);
+  }
   template <class B>
   B dscore(const B&, const B& p, const B& dp, const B& delta, const row_state<B>&) const {
     return p * (dp - delta);
   }
-  // One row's share of dz_h = -Σ_i p_sink δ_i.
-  double dlogit(index head, double lse, double delta) const {
-    return -std::exp(logits.get(head, 0) - lse) * delta;
+
+  struct gradient {
+    parameters_gradient logits;  // [H]
+  };
+  index sums(const gradient& g) const { return g.logits.size(); }
+  void check(const gradient& g) const {
+    g.logits.check("heed::sink_softmax", "the logits", logits.size());
   }
+  // dz_h = -Σ_i p_sink δ_i
+  void add_gradient(const gradient&, const row_position& at, double lse, double delta,
+                    double* sum) const {
+    sum[at.h] -= std::exp(logits.get(at.h, 0) - lse) * delta;
+  }
+  void deliver(const gradient& g, const double* sum) const { g.logits.store(sum); }
 };
 
 }  // namespace heed

@@ -35,6 +35,15 @@ struct softmax {
     return simd::select(empty(state), constant<B>(-std::numeric_limits<double>::infinity()), value);
   }
 
+  // Finished weights from a state {lse · log2 e, 1}.
+  template <class Arch, class T>
+  void replay(T* s, index pitch, index keys, const row_state<simd::batch<T, Arch>>& state) const {
+    using B = simd::batch<T, Arch>;
+    const B unit = simd::constant<B>(simd::log2e), shift = B(T(0)) - state.max;
+    for (index j = 0; j < keys; ++j)
+      simd::store(s + j * pitch,
+                  B(simd::exp2(B(simd::fma(simd::load<T, Arch>(s + j * pitch), unit, shift)))));
+  }
   template <class B>
   B dscore(const B&, const B& p, const B& dp, const B& delta, const row_state<B>&) const {
     return p * (dp - delta);

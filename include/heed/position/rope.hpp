@@ -23,6 +23,13 @@ struct rope {
     turn_pairs<Arch>(x, by.pairs(), pairs, 0, by.pairs(), double(position), by.theta.data(),
                      by.magnitude);
   }
+  // The transpose: the same turn back.
+  template <class Arch, class T>
+  void row_backward(const T*, T* dx, index, const row_position& at) const {
+    const index position = ids.data ? ids(ids.extent[0] == 1 ? 0 : at.b, 0, at.row) : at.pos;
+    turn_pairs<Arch>(dx, by.pairs(), pairs, 0, by.pairs(), -double(position), by.theta.data(),
+                     by.magnitude);
+  }
   // A row that sits at p comes to sit at p + positions (a rotated key cache that moves). The
   // magnitude is in the row already.
   template <class Arch = simd::best, class T> void advance(T* x, index positions) const {

@@ -34,11 +34,12 @@ struct rope_axes {
   rope_pairs pairs = rope_pairs::neox;
 
   template <class Arch, class T> void row(T* x, index, const row_position& at) const {
-    index first = 0;
-    for (std::size_t axis = 0; axis < sections.size(); first += sections[axis++])
-      turn_pairs<Arch>(x, by.pairs(), pairs, first, sections[axis],
-                       double(ids(ids.extent[0] == 1 ? 0 : at.b, index(axis), at.row)),
-                       by.theta.data() + first, by.magnitude);
+    turn<Arch>(x, at, 1);
+  }
+  // The transpose: the same turns back.
+  template <class Arch, class T>
+  void row_backward(const T*, T* dx, index, const row_position& at) const {
+    turn<Arch>(dx, at, -1);
   }
   rope_axes inverse() const { return {by.inverse(), sections, ids, pairs}; }
 
@@ -62,6 +63,15 @@ struct rope_axes {
                                          std::to_string(sections.size()) + " axes and " +
                                          std::to_string(rows.rows) + " rows");
   }
+
+ private:
+  template <class Arch, class T> void turn(T* x, const row_position& at, double sign) const {
+    index first = 0;
+    for (std::size_t axis = 0; axis < sections.size(); first += sections[axis++])
+      turn_pairs<Arch>(x, by.pairs(), pairs, first, sections[axis],
+                       sign * double(ids(ids.extent[0] == 1 ? 0 : at.b, index(axis), at.row)),
+                       by.theta.data() + first, by.magnitude);
+  }
 };
 
 // angles [B|1, H|1, L, R/2]: pair c of row l turns by angles[l, c].
@@ -71,13 +81,11 @@ struct rope_angles {
   double magnitude = 1;
 
   template <class Arch, class T> void row(T* x, index, const row_position& at) const {
-    const index half = angles.extent[3];
-    double theta[simd::most_angles];
-    for (index c = 0; c < half; c += simd::most_angles) {
-      const index some = std::min(simd::most_angles, half - c);
-      broadcast::load(angles, at.b, at.h, at.row, c, 3, some, theta);
-      turn_pairs<Arch>(x, half, pairs, c, some, 1, theta, magnitude);
-    }
+    turn<Arch>(x, at, 1);
+  }
+  template <class Arch, class T>
+  void row_backward(const T*, T* dx, index, const row_position& at) const {
+    turn<Arch>(dx, at, -1);
   }
   void check(const row_shape& rows) const {
     broadcast::check("heed::rope_angles", "the table", angles,
@@ -86,6 +94,17 @@ struct rope_angles {
       check::fail("heed::rope_angles", "the table is " + check::print(angles.extent) + " for " +
                                            std::to_string(rows.rows) + " rows of " +
                                            std::to_string(rows.channels) + " channels");
+  }
+
+ private:
+  template <class Arch, class T> void turn(T* x, const row_position& at, double sign) const {
+    const index half = angles.extent[3];
+    double theta[simd::most_angles];
+    for (index c = 0; c < half; c += simd::most_angles) {
+      const index some = std::min(simd::most_angles, half - c);
+      broadcast::load(angles, at.b, at.h, at.row, c, 3, some, theta);
+      turn_pairs<Arch>(x, half, pairs, c, some, sign, theta, magnitude);
+    }
   }
 };
 

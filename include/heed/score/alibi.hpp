@@ -5,7 +5,7 @@
 #pragma once
 
 #include <cmath>
-#include <heed/core/check.hpp>
+#include <heed/core/parameters.hpp>
 #include <heed/score/concept.hpp>
 #include <span>
 #include <vector>
@@ -36,7 +36,25 @@ struct alibi {
     return biased(s, at, slopes[static_cast<std::size_t>(at.h)], form);
   }
   // ds'/ds = 1; ds'/dm_h = k - q or -|k - q|
+  static constexpr bool shifts = true;
   template <class S, class At> S grad(const S&, const At&) const { return simd::constant<S>(1); }
+
+  struct gradient {
+    parameters_gradient slopes;  // [H]
+  };
+  index sums(const gradient& g) const { return g.slopes.size(); }
+  void check(const gradient& g) const {
+    g.slopes.check("heed::alibi", "the slopes", static_cast<index>(slopes.size()));
+  }
+  template <class Arch, class T>
+  void add_gradient(const gradient& g, const tile& in, const T*, const T* ds, double* sum) const {
+    if (g.slopes.size() == 0) return;
+    sum[in.h] += panel_sum<Arch, T>(in, [&](index i, const auto& at) {
+      using B = simd::batch<T, Arch>;
+      return B(simd::load<T, Arch>(ds + i) * distance(at.q, at, form));
+    });
+  }
+  void deliver(const gradient& g, const double* sum) const { g.slopes.store(sum); }
 
   // One head: the slope in a register.
   struct head {
@@ -58,10 +76,13 @@ struct alibi {
  private:
   template <class S, class At>
   HEED_INLINE static S biased(const S& s, const At& at, float slope, alibi_form form) {
+    return simd::fma(simd::constant<S>(slope), distance(s, at, form), s);
+  }
+  // k - q, or -|k - q|.
+  template <class S, class At>
+  HEED_INLINE static S distance(const S&, const At& at, alibi_form form) {
     const S ahead = S(S(at.k) - S(at.q));
-    const S distance =
-        form == alibi_form::causal ? ahead : S(simd::constant<S>(0) - simd::abs(ahead));
-    return simd::fma(simd::constant<S>(slope), distance, s);
+    return form == alibi_form::causal ? ahead : S(simd::constant<S>(0) - simd::abs(ahead));
   }
 };
 

@@ -23,7 +23,35 @@ struct bias {
     return s + broadcast::element<S>(values, at.b, at.h, at.row, at.slot);
   }
   // ds'/ds = 1; db sums ds over the broadcast axes
+  static constexpr bool shifts = true;
   template <class S, class At> S grad(const S&, const At&) const { return simd::constant<S>(1); }
+
+  struct gradient {
+    result values;  // as the bias
+  };
+  // A bias of one number a query is summed apart; others are added to where they lie.
+  bool in_place(const gradient& g) const { return g.values.present() && values.extent[3] != 1; }
+  index sums(const gradient& g) const { return in_place(g) ? 0 : broadcast::sums(g.values); }
+  void check(const gradient& g) const {
+    broadcast::check_gradient("heed::bias", values, g.values, in_place(g));
+  }
+  void clear(const gradient& g) const { broadcast::clear(g.values); }
+  template <class Arch, class T>
+  void add_gradient(const gradient& g, const tile& at, const T*, const T* ds, double* sum) const {
+    if (!g.values.present()) return;
+    const bool keys = values.extent[3] != 1, rows = values.extent[2] != 1;
+    for (index i = 0; i < at.rows; ++i)
+      for (index j = 0; j < at.keys; ++j) {
+        const double d = double(ds[j * at.pitch + i]);
+        if (keys)
+          broadcast::add(g.values, at.b, at.h, rows ? at.row + i : 0, at.slot + j, d);
+        else
+          sum[broadcast::sum_at(g.values, at.b, at.h, at.row + i, 0)] += d;
+      }
+  }
+  void deliver(const gradient& g, const double* sum) const {
+    if (!in_place(g)) broadcast::store_sums(g.values, sum);
+  }
 
   template <class Arch, class T> void apply(const tile& at, T* s, T*& scratch) const {
     const auto row = [&](index i) {
@@ -75,6 +103,7 @@ struct boolean_bias {
     return pass(at.b, at.h, at.row, at.slot) ? s : -std::numeric_limits<S>::infinity();
   }
   // ds'/ds = 1; what is not allowed has weight 0
+  static constexpr bool shifts = true;
   template <class S, class At> S grad(const S&, const At&) const { return simd::constant<S>(1); }
 
   template <class Arch, class T> void apply(const tile& at, T* s, T*&) const {

@@ -13,8 +13,7 @@
 namespace heed {
 
 // `at` of a single pair, for the scalar form of a generic modifier.
-template <class T>
-using point = lanes<T, T>;
+template <class T> using point = lanes<T, T>;
 
 template <class S, class V, class T>
 concept vector_score = requires(const S& f, V s, const lanes<V, T>& at) {
@@ -22,25 +21,19 @@ concept vector_score = requires(const S& f, V s, const lanes<V, T>& at) {
 };
 
 template <class S>
-concept score_modifier = std::is_same_v<S, none> || is_chain<S> || vector_score<S, double, double> ||
-                         requires(const S& f, float s, const position& at) {
-                           { f(s, at) } -> std::convertible_to<float>;
-                         };
+concept score_modifier =
+    std::is_same_v<S, none> || is_chain<S> || vector_score<S, double, double> ||
+    requires(const S& f, float s, const position& at) {
+      { f(s, at) } -> std::convertible_to<float>;
+    };
 
 namespace detail {
 
-template <class P>
-const P& bare(const P& policy) {
-  return policy;
-}
-template <class P>
-const P& bare(const borrowed<P>& b) {
-  return b.policy;
-}
+template <class P> const P& bare(const P& policy) { return policy; }
+template <class P> const P& bare(const borrowed<P>& b) { return b.policy; }
 
 // f(s, at); a float parameter takes a double by a cast, so that no conversion is silent.
-template <class T, class S, class At>
-T called(const S& f, T s, const At& at) {
+template <class T, class S, class At> T called(const S& f, T s, const At& at) {
   if constexpr (requires { f({static_cast<float>(s)}, at); } && !requires { f({s}, at); })
     return static_cast<T>(f(static_cast<float>(s), at));
   else
@@ -50,27 +43,21 @@ T called(const S& f, T s, const At& at) {
 }  // namespace detail
 
 // One score, by whichever form the modifier has; T is float or double.
-template <class S, class T>
-T modified(const S& f, T s, const position& at) {
+template <class S, class T> T modified(const S& f, T s, const position& at) {
   if constexpr (std::is_same_v<S, none>)
     return s;
   else if constexpr (is_chain<S>)
     return modified(f.second, modified(f.first, s, at), at);
   else if constexpr (vector_score<S, T, T>)
-    return detail::called(detail::bare(f), s,
-                          point<T>{.b = at.b,
-                                   .h = at.h,
-                                   .q = T(at.q),
-                                   .k = T(at.k),
-                                   .row = at.row,
-                                   .slot = at.slot});
+    return detail::called(
+        detail::bare(f), s,
+        point<T>{.b = at.b, .h = at.h, .q = T(at.q), .k = T(at.k), .row = at.row, .slot = at.slot});
   else
     return detail::called(detail::bare(f), s, at);
 }
 
 // f(s, at) of a modifier or a chain in its generic form.
-template <class S, class V, class At>
-V applied(const S& f, const V& s, const At& at) {
+template <class S, class V, class At> V applied(const S& f, const V& s, const At& at) {
   if constexpr (std::is_same_v<S, none>)
     return s;
   else if constexpr (is_chain<S>)
@@ -80,8 +67,7 @@ V applied(const S& f, const V& s, const At& at) {
 }
 
 // ds'/ds at the score s: the modifier's `grad(s, at)`, for a chain the product along it.
-template <class S, class V, class At>
-V slope(const S& f, const V& s, const At& at) {
+template <class S, class V, class At> V slope(const S& f, const V& s, const At& at) {
   if constexpr (std::is_same_v<S, none>) {
     return simd::constant<V>(1);
   } else if constexpr (is_chain<S>) {
@@ -120,8 +106,7 @@ HEED_INLINE simd::batch<T, Arch> modified(const S& f, simd::batch<T, Arch> s,
 // A modifier that acts on a whole panel at once has
 //   template <class Arch, class T> void apply(const tile& at, T* s, T*& scratch) const;
 // in place of `prepare`.
-template <class S>
-consteval bool acts_on_panels() {
+template <class S> consteval bool acts_on_panels() {
   if constexpr (is_chain<S>)
     return acts_on_panels<decltype(S::first)>() || acts_on_panels<decltype(S::second)>();
   else
@@ -139,8 +124,13 @@ void modify_panel(const S& f, const tile& in, T* s, T*& scratch) {
     const auto score = prepared<Arch>(f, in, scratch);
     const B steps = simd::iota<T, Arch>();
     for (index lane = 0; lane < in.rows; lane += W) {
-      lanes<B, T> at{.b = in.b, .h = in.h, .q = B(B(static_cast<T>(in.q + lane)) + steps),
-                     .k = static_cast<T>(in.k), .row = in.row + lane, .slot = in.slot, .lane = lane,
+      lanes<B, T> at{.b = in.b,
+                     .h = in.h,
+                     .q = B(B(static_cast<T>(in.q + lane)) + steps),
+                     .k = static_cast<T>(in.k),
+                     .row = in.row + lane,
+                     .slot = in.slot,
+                     .lane = lane,
                      .key = 0};
       for (T* x = s + lane; at.key < in.keys; ++at.key, ++at.slot, at.k += T(1), x += in.pitch)
         simd::store(x, modified<Arch>(score, simd::load<T, Arch>(x), at, in));
@@ -151,6 +141,29 @@ void modify_panel(const S& f, const tile& in, T* s, T*& scratch) {
   } else {
     f.template apply<Arch>(in, s, scratch);
   }
+}
+
+// Σ f(i, at) over a panel, i the place of a vector in it.
+template <class Arch, class T, class F> double panel_sum(const tile& in, const F& f) {
+  using B = simd::batch<T, Arch>;
+  constexpr index W = simd::width<T, Arch>;
+  const B steps = simd::iota<T, Arch>();
+  double total = 0;
+  for (index lane = 0; lane < in.rows; lane += W) {
+    lanes<B, T> at{.b = in.b,
+                   .h = in.h,
+                   .q = B(B(static_cast<T>(in.q + lane)) + steps),
+                   .k = static_cast<T>(in.k),
+                   .row = in.row + lane,
+                   .slot = in.slot,
+                   .lane = lane,
+                   .key = 0};
+    B sum(T(0));
+    for (index i = lane; at.key < in.keys; ++at.key, ++at.slot, at.k += T(1), i += in.pitch)
+      sum = sum + f(i, at);
+    total += double(simd::sum_lanes<T, Arch>(sum));
+  }
+  return total;
 }
 
 }  // namespace heed

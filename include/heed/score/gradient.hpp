@@ -4,8 +4,8 @@
 #pragma once
 
 #include <heed/attention/gradient.hpp>
-#include <heed/core/dual.hpp>
 #include <heed/score/concept.hpp>
+#include <heed/simd/dual.hpp>
 
 namespace heed {
 
@@ -49,8 +49,13 @@ void multiply_slopes(const S& f, const tile& in, const T* s, T* ds) {
   if constexpr (known || vector) {
     const B steps = simd::iota<T, Arch>();
     for (index lane = 0; lane < in.rows; lane += W) {
-      At at{.b = in.b, .h = in.h, .q = B(B(static_cast<T>(in.q + lane)) + steps),
-            .k = static_cast<T>(in.k), .row = in.row + lane, .slot = in.slot, .lane = lane,
+      At at{.b = in.b,
+            .h = in.h,
+            .q = B(B(static_cast<T>(in.q + lane)) + steps),
+            .k = static_cast<T>(in.k),
+            .row = in.row + lane,
+            .slot = in.slot,
+            .lane = lane,
             .key = 0};
       for (index i = lane; at.key < in.keys; ++at.key, ++at.slot, at.k += T(1), i += in.pitch) {
         const B x = simd::load<T, Arch>(s + i);
@@ -71,8 +76,9 @@ void multiply_slopes(const S& f, const tile& in, const T* s, T* ds) {
         if constexpr (requires { f.grad(x, at); }) {
           d *= T(f.grad(x, at));
         } else {
-          static_assert(requires { f(dual<T>::variable(x), at).slope; },
-                        "this score modifier has no grad(s, at) and takes no dual numbers");
+          static_assert(
+              requires { f(dual<T>::variable(x), at).slope; },
+              "this score modifier has no grad(s, at) and takes no dual numbers");
           d *= f(dual<T>::variable(x), at).slope;
         }
       }
@@ -95,8 +101,8 @@ void score_backward(const S& f, const gradient_of<S>& g, const tile& in, const T
       T* tables = rest;
       modify_panel<Arch>(f.first, in, between, tables);
     }
-    score_backward<Arch>(f.second, g.second, in, between, ds,
-                         sum + parameters_of(f.first, g.first), rest);
+    score_backward<Arch>(f.second, g.second, in, between, ds, sum + sums_of(f.first, g.first),
+                         rest);
     score_backward<Arch>(f.first, g.first, in, s, ds, sum, rest);
   } else {
     if constexpr (learns<S>) f.template add_gradient<Arch>(g, in, s, ds, sum);

@@ -20,7 +20,28 @@ struct key_bias {
     return s + broadcast::element<S>(values, at.b, at.h / group, at.slot, 0);
   }
   // ds'/ds = 1; db_j sums ds over the rows and the group
+  static constexpr bool shifts = true;
   template <class S, class At> S grad(const S&, const At&) const { return simd::constant<S>(1); }
+
+  struct gradient {
+    result values;  // as the bias
+  };
+  index sums(const gradient&) const { return 0; }
+  void check(const gradient& g) const {
+    broadcast::check_gradient("heed::key_bias", values, g.values, true);
+  }
+  bool in_place(const gradient& g) const { return g.values.present(); }
+  void clear(const gradient& g) const { broadcast::clear(g.values); }
+  template <class Arch, class T>
+  void add_gradient(const gradient& g, const tile& at, const T*, const T* ds, double*) const {
+    if (!g.values.present()) return;
+    for (index j = 0; j < at.keys; ++j) {
+      double sum = 0;
+      for (index i = 0; i < at.rows; ++i) sum += double(ds[j * at.pitch + i]);
+      broadcast::add(g.values, at.b, at.h / group, at.slot + j, 0, sum);
+    }
+  }
+  void deliver(const gradient&, const double*) const {}
 
   template <class Arch, class T> struct row {
     const T* table;

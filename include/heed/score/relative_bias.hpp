@@ -60,7 +60,34 @@ struct relative_bias {
                                      entry(static_cast<index>(at.k) - static_cast<index>(at.q)), 0);
   }
   // ds'/ds = 1; d table[h][e] sums ds over the pairs that meet in e
+  static constexpr bool shifts = true;
   template <class S, class At> S grad(const S&, const At&) const { return simd::constant<S>(1); }
+
+  struct gradient {
+    result table;  // as the table
+  };
+  index sums(const gradient& g) const { return broadcast::sums(g.table); }
+  void check(const gradient& g) const {
+    broadcast::check_gradient("heed::relative_bias", table, g.table);
+  }
+  // Diagonals first: one table entry a diagonal, not one a pair.
+  template <class Arch, class T>
+  void add_gradient(const gradient& g, const tile& at, const T*, const T* ds, double* sum) const {
+    if (!g.table.present()) return;
+    constexpr index block = 64;
+    for (index first = 0; first < at.keys; first += block)
+      for (index lane = 0; lane < at.rows; lane += block) {
+        const index keys = std::min(block, at.keys - first), rows = std::min(block, at.rows - lane);
+        T diagonal[2 * block] = {};
+        for (index j = 0; j < keys; ++j)
+          for (index i = 0; i < rows; ++i)
+            diagonal[i - j + block - 1] += ds[(first + j) * at.pitch + lane + i];
+        for (index d = 1 - keys; d < rows; ++d)
+          sum[broadcast::sum_at(g.table, 0, at.h, entry(at.k + first - at.q - lane - d), 0)] +=
+              double(diagonal[d + block - 1]);
+      }
+  }
+  void deliver(const gradient& g, const double* sum) const { broadcast::store_sums(g.table, sum); }
 
   template <class Arch, class T> struct diagonals {
     const T* last;  // lane 0, key 0; a lane more is one on, a key more is one back

@@ -21,6 +21,14 @@ template <class Arch, class T> struct row_factors {
   }
 };
 
+// Σ_j x_j y_j over the keys of one lane.
+template <class T> double column_product(const tile& at, index lane, const T* x, const T* y) {
+  double sum = 0;
+  for (index j = 0; j < at.keys; ++j)
+    sum += double(x[j * at.pitch + lane]) * double(y[j * at.pitch + lane]);
+  return sum;
+}
+
 }  // namespace detail
 
 // tau [B|1, H|1, Lq|1, 1].
@@ -34,6 +42,25 @@ struct temperature {
   template <simd::number S, class At> S grad(S, const At& at) const {
     return S(1) / broadcast::element<S>(tau, at.b, at.h, at.row, 0);
   }
+
+  struct gradient {
+    result tau;  // as tau
+  };
+  index sums(const gradient& g) const { return broadcast::sums(g.tau); }
+  void check(const gradient& g) const {
+    broadcast::check_gradient("heed::temperature", tau, g.tau);
+  }
+  // dτ = -Σ ds' s / τ²
+  template <class Arch, class T>
+  void add_gradient(const gradient& g, const tile& at, const T* s, const T* ds, double* sum) const {
+    if (!g.tau.present()) return;
+    for (index i = 0; i < at.rows; ++i) {
+      const double by = broadcast::element<double>(tau, at.b, at.h, at.row + i, 0);
+      sum[broadcast::sum_at(g.tau, at.b, at.h, at.row + i, 0)] -=
+          detail::column_product(at, i, s, ds) / (by * by);
+    }
+  }
+  void deliver(const gradient& g, const double* sum) const { broadcast::store_sums(g.tau, sum); }
 
   template <class Arch, class T>
   detail::row_factors<Arch, T> prepare(const tile& at, T*& scratch) const {
@@ -62,6 +89,23 @@ struct scalable_softmax {
   template <simd::number S, class At> S grad(S, const At& at) const {
     return broadcast::element<S>(a, 0, at.h, 0, 0) * log_keys<S>(static_cast<index>(at.q));
   }
+
+  struct gradient {
+    result a;  // as a
+  };
+  index sums(const gradient& g) const { return broadcast::sums(g.a); }
+  void check(const gradient& g) const {
+    broadcast::check_gradient("heed::scalable_softmax", a, g.a);
+  }
+  // da_h = Σ ds' s ln n
+  template <class Arch, class T>
+  void add_gradient(const gradient& g, const tile& at, const T* s, const T* ds, double* sum) const {
+    if (!g.a.present()) return;
+    for (index i = 0; i < at.rows; ++i)
+      sum[broadcast::sum_at(g.a, 0, at.h, 0, 0)] +=
+          detail::column_product(at, i, s, ds) * log_keys<double>(at.q + i);
+  }
+  void deliver(const gradient& g, const double* sum) const { broadcast::store_sums(g.a, sum); }
 
   template <class Arch, class T>
   detail::row_factors<Arch, T> prepare(const tile& at, T*& scratch) const {

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <heed/core/check.hpp>
 #include <heed/core/parameters.hpp>
-#include <heed/simd/exp2.hpp>
+#include <heed/simd/dual.hpp>
 #include <heed/simd/rows.hpp>
 
 namespace heed {
@@ -54,8 +54,76 @@ template <class Activation = tanh_activation> struct additive {
     }
   }
 
+  struct gradient {
+    parameters_gradient weight, bias;  // as those
+    parameters_gradient offset;        // [1]
+  };
+  index sums(const gradient& g) const { return g.weight.size() + g.bias.size() + g.offset.size(); }
+  void check(const gradient& g) const {
+    g.weight.check("heed::additive", "the weight", weight.size());
+    g.bias.check("heed::additive", "the bias", bias.size());
+    g.offset.check("heed::additive", "the offset", 1);
+  }
+  // With x = u_i + t_j + b: du_i = dt_j = ds w act'(x), dw = Σ ds act(x), db₀ = Σ ds.
+  template <class Arch, class T>
+  void backward(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
+                index depth, const T* ds, T* du, T* dt, const gradient& g, double* sum) const {
+    using B = simd::batch<T, Arch>;
+    constexpr index W = simd::width<T, Arch>;
+    for (index channel = 0; channel < depth; ++channel) {
+      const B w(T(weight[channel]));
+      B dw(T(0));
+      for (index j = 0; j < keys; ++j) {
+        const B t(key[j * stride + channel]);
+        B own(T(0));
+        for (index v = 0; v < vectors; ++v) {
+          const index i = channel * pitch + v * W;
+          const auto [value, slope] = activation<Arch, T>(B(simd::load<T, Arch>(q + i) + t));
+          const B d = simd::load<T, Arch>(ds + j * pitch + v * W), pull = d * w * slope;
+          simd::store(du + i, B(simd::load<T, Arch>(du + i) + pull));
+          own = own + pull;
+          dw = simd::fma(d, value, dw);
+        }
+        dt[j * stride + channel] += simd::sum_lanes<T, Arch>(own);
+      }
+      if (g.weight.size() > 0) sum[channel] += double(simd::sum_lanes<T, Arch>(dw));
+    }
+    if (g.offset.size() > 0)
+      for (index j = 0; j < keys; ++j)
+        for (index i = 0; i < vectors * W; ++i)
+          sum[g.weight.size() + g.bias.size()] += double(ds[j * pitch + i]);
+  }
+  // b was added to t.
+  template <class Arch, class T>
+  void key_backward(const T*, T* dx, index depth, const row_position&, const gradient& g,
+                    double* sum) const {
+    if (g.bias.size() > 0)
+      for (index c = 0; c < depth; ++c) sum[g.weight.size() + c] += double(dx[c]);
+  }
+  void deliver(const gradient& g, const double* sum) const {
+    g.weight.store(sum);
+    g.bias.store(sum + g.weight.size());
+    g.offset.store(sum + g.weight.size() + g.bias.size());
+  }
+
  private:
   static constexpr index chunk = 64;
+
+  template <class Arch, class T, class B> dual<B> activation(const B& x) const {
+    if constexpr (requires { act(dual<B>{}).slope; }) {
+      return act(dual<B>::variable(x));
+    } else {
+      static_assert(requires { act(dual<T>{}).slope; }, "this activation takes no dual numbers");
+      constexpr index W = simd::width<T, Arch>;
+      T value[W], slope[W];
+      simd::store(value, x);
+      for (index i = 0; i < W; ++i) {
+        const dual<T> y = act(dual<T>::variable(value[i]));
+        value[i] = y.value, slope[i] = y.slope;
+      }
+      return {simd::load<T, Arch>(value), simd::load<T, Arch>(slope)};
+    }
+  }
 
   template <class Arch, int NV, class T>
   HEED_NOINLINE void rows(const T* key, index stride, index keys, const T* q, index pitch,

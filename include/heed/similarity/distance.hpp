@@ -37,6 +37,14 @@ struct distance {
     row[depth] = T(1);
     row[depth + 1] = simd::sum_of_squares<Arch>(row, depth);
   }
+  template <class Arch, class T>
+  void query_backward(const T* x, T* dx, index depth, const row_position&) const {
+    for (index i = 0; i < depth; ++i) dx[i] = 2 * (dx[i] - x[i] * dx[depth]);
+  }
+  template <class Arch, class T>
+  void key_backward(const T* x, T* dx, index depth, const row_position&) const {
+    for (index i = 0; i < depth; ++i) dx[i] += 2 * x[i] * dx[depth + 1];
+  }
 };
 
 // The same from the differences themselves, to full relative accuracy: two operations a channel
@@ -65,6 +73,26 @@ struct direct_distance {
         for (; i + 2 <= depth; i += 2) add(even, i), add(odd, i + 1);
         if (i < depth) add(even, i);
         simd::store(s + j * pitch + v * W, B((even + odd) * factor));
+      }
+  }
+  // dq_i -= 2/c Σ_j ds_ij (q_i - k_j), dk_j += 2/c Σ_i ds_ij (q_i - k_j); dq [channel][lane].
+  template <class Arch, class T>
+  void backward(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
+                index depth, const T* ds, T* dq, T* dk) const {
+    using B = simd::batch<T, Arch>;
+    constexpr index W = simd::width<T, Arch>;
+    const B factor(T(2 * detail::distance_scale(c, depth)));
+    for (index j = 0; j < keys; ++j)
+      for (index channel = 0; channel < depth; ++channel) {
+        B sum(T(0));
+        for (index v = 0; v < vectors; ++v) {
+          const index i = channel * pitch + v * W;
+          const B pull = simd::load<T, Arch>(ds + j * pitch + v * W) * factor *
+                         (simd::load<T, Arch>(q + i) - B(key[j * stride + channel]));
+          simd::store(dq + i, B(simd::load<T, Arch>(dq + i) - pull));
+          sum = sum + pull;
+        }
+        dk[j * stride + channel] += simd::sum_lanes<T, Arch>(sum);
       }
   }
 };

@@ -7,7 +7,7 @@
 //   struct { index width(index depth) const;  void operator()(auto* row, index depth) const; }
 #pragma once
 
-#include <heed/simd/exp2.hpp>
+#include <heed/simd/dual.hpp>
 #include <heed/simd/rows.hpp>
 
 namespace heed {
@@ -41,6 +41,22 @@ template <class Feature = identity_feature> struct feature_product {
   }
   template <class Arch, class T> void key(T* row, index depth, const row_position& at) const {
     query<Arch>(row, depth, at);
+  }
+  // dx = φ'(x) dy, φ' by dual numbers; a map of rows has `backward(x, dx, depth)`.
+  template <class Arch, class T>
+  void query_backward(const T* x, T* dx, index depth, const row_position&) const {
+    if constexpr (requires { feature.backward(x, dx, depth); }) {
+      feature.backward(x, dx, depth);
+    } else {
+      static_assert(
+          requires { feature(dual<T>{}).slope; },
+          "this feature takes no dual numbers and has no backward(x, dx, depth)");
+      for (index c = 0; c < depth; ++c) dx[c] *= feature(dual<T>::variable(x[c])).slope;
+    }
+  }
+  template <class Arch, class T>
+  void key_backward(const T* x, T* dx, index depth, const row_position& at) const {
+    query_backward<Arch>(x, dx, depth, at);
   }
 };
 

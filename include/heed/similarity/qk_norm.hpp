@@ -34,6 +34,29 @@ struct qk_norm {
     const index first = gain.size() > depth ? at.h * depth : 0;
     for (index c = 0; c < depth; ++c) x[c] *= factor * T(gain[first + c]);
   }
+
+  struct gradient {
+    parameters_gradient gain;  // as the gain
+  };
+  index sums(const gradient& g) const { return g.gain.size(); }
+  void check(const gradient& g) const { g.gain.check("heed::qk_norm", "the gain", gain.size()); }
+  // With r = 1 / √(mean x² + ε): dx = r (g ⊙ dy) - x r³ (x · (g ⊙ dy)) / D, dg = r x ⊙ dy.
+  template <class Arch, class T>
+  void row_backward(const T* x, T* dx, index depth, const row_position& at, const gradient& g,
+                    double* sum) const {
+    const T mean = simd::sum_of_squares<Arch>(x, depth) / T(depth);
+    const T r = T(1) / std::sqrt(mean + T(epsilon));
+    const index first = gain.size() > depth ? at.h * depth : 0;
+    T product = 0;
+    for (index c = 0; c < depth; ++c) {
+      if (g.gain.size() > 0) sum[first + c] += double(r * x[c] * dx[c]);
+      if (!gain.empty()) dx[c] *= T(gain[first + c]);
+      product += x[c] * dx[c];
+    }
+    const T back = r * r * r * product / T(depth);
+    for (index c = 0; c < depth; ++c) dx[c] = r * dx[c] - back * x[c];
+  }
+  void deliver(const gradient& g, const double* sum) const { g.gain.store(sum); }
 };
 
 }  // namespace heed

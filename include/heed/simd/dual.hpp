@@ -8,6 +8,8 @@
 namespace heed::simd {
 
 template <class V> struct dual {
+  using value_type = simd::value<V>;
+
   V value{}, slope{};
 
   constexpr dual() = default;
