@@ -8,8 +8,10 @@
 // the forward pass ended with.
 #pragma once
 
+#include <heed/attention/columns.hpp>
+#include <heed/attention/kv_heads.hpp>
 #include <heed/attention/panel.hpp>
-#include <heed/attention/stream.hpp>
+#include <heed/core/executor.hpp>
 #include <heed/normalizer/elementwise.hpp>
 #include <vector>
 
@@ -73,6 +75,193 @@ template <class T> class row_states final : public observer {
  private:
   index batch_, heads_, rows_;
   std::vector<row_state<T>> of_;
+};
+
+// How a call is cut; from its shape alone, so that no sum depends on the threads.
+template <class T, class Arch> struct replay_plan {
+  using tuned = simd::shape<T, Arch>;
+  static constexpr index most_units = 32;  // shares of work with sums of their own
+
+  index panels, rows;              // of a query head, whole panels
+  index panels_per_chunk, chunks;  // chunks of panels are prepared and finished side by side
+  index height;                    // keys of a tile
+  index tiles_per_range, ranges;   // ranges of key tiles
+
+  // `heads` kv heads; at most `most_ranges` ranges, more only where heads are few.
+  replay_plan(index queries, index keys, index heads, index most_ranges) {
+    panels = (queries + tuned::panel - 1) / tuned::panel;
+    rows = panels * tuned::panel;
+    panels_per_chunk = std::max(tuned::panels, (panels + most_units - 1) / most_units);
+    chunks = (panels + panels_per_chunk - 1) / panels_per_chunk;
+    keys = std::max<index>(keys, 1);
+    const index tiles = (keys + tuned::backward_keys - 1) / tuned::backward_keys;
+    height = ((keys + tiles - 1) / tiles + 3) / 4 * 4;
+    const index wanted =
+        std::clamp<index>((most_units + heads - 1) / std::max<index>(heads, 1), 1, most_ranges);
+    tiles_per_range = (tiles + wanted - 1) / wanted;
+    ranges = (tiles + tiles_per_range - 1) / tiles_per_range;
+  }
+  span tile(index range, index i, index keys) const {
+    const index first = (range * tiles_per_range + i) * height;
+    return {std::min(first, keys), std::min(first + height, keys)};
+  }
+};
+
+// Memory handed out in aligned pieces; from a null pointer it only counts them.
+class pieces {
+ public:
+  explicit pieces(std::byte* at) : start_(at) {}
+  template <class X> X* take(index count) {
+    X* const piece = start_ ? reinterpret_cast<X*>(start_ + used_) : nullptr;
+    used_ += aligned_bytes(count, sizeof(X));
+    return piece;
+  }
+  index used() const { return used_; }
+
+ private:
+  std::byte* start_;
+  index used_ = 0;
+};
+
+template <class T, class Arch, class Spec> struct replay {
+  using B = simd::batch<T, Arch>;
+  using tuned = simd::shape<T, Arch>;
+  using panel = query_panel<T, Spec>;
+  static constexpr index W = tuned::lanes, widest = tuned::panel;
+  static constexpr bool masks = has_mask<Spec>, scores = has_score<Spec>;
+  static constexpr bool elementwise_weights =
+      !requires(const decltype(Spec::normalizer)& n) { n.template start<T>(row_position{}); };
+
+  // One query head: its panels, rows as [panel][channel][lane], and what each row ended with.
+  struct head {
+    panel* panels;
+    T* q;
+    T *max, *sum;
+    index* intervals;
+  };
+
+  const Spec& spec;
+  const problem& p;
+  row_states<T>& states;
+  sequences<decltype(Spec::plan)> items;
+  replay_plan<T, Arch> plan;
+  panels<T, Arch, Spec> read;
+  columns<T, Arch> q;
+
+  replay(const Spec& s, const problem& of, row_states<T>& ended, index most_ranges)
+      : spec(s),
+        p(of),
+        states(ended),
+        items{of, s.plan},
+        plan(items.longest_queries(), items.longest_keys(), items.count() * of.shape.kv_heads,
+             most_ranges),
+        read{s, of},
+        q{read.width} {}
+
+  index heads() const { return items.count() * p.shape.kv_heads; }
+  sequence item(index kv) const { return items[kv / p.shape.kv_heads]; }
+  index kv_head(index kv) const { return kv % p.shape.kv_heads; }
+
+  head located(pieces& memory) const {
+    head d{};
+    d.panels = memory.take<panel>(plan.panels);
+    d.q = memory.take<T>(plan.rows * q.width());
+    d.max = memory.take<T>(plan.rows);
+    d.sum = memory.take<T>(plan.rows);
+    if (masks) d.intervals = memory.take<index>(lane_intervals::scratch(plan.rows));
+    return d;
+  }
+
+  // Panel i of a head, and which keys it may see.
+  panel& open(const head& d, const sequence& s, index h, index i) const {
+    panel& x = *new (d.panels + i) panel{};
+    x.h = h, x.row = i * widest, x.rows = std::clamp<index>(s.rows - x.row, 0, widest);
+    x.vectors = (x.rows + W - 1) / W;
+    x.pitch = x.vectors * W;
+    x.q = d.q + x.row * q.width();
+    if constexpr (masks)
+      if (x.rows > 0) read.collect(x, s, d.intervals + lane_intervals::scratch(x.row));
+    return x;
+  }
+  // W of its rows, scaled, in `rows` [W][q.width()] and in lanes; beyond the last query zeros.
+  void load(const head& d, const panel& x, const sequence& s, index lane, T* rows) const {
+    for (index j = 0; j < W; ++j) {
+      T* const row = rows + j * q.width();
+      const index r = x.row + lane + j;
+      std::fill_n(row, q.width(), T(0));
+      row_state<T> state = replayed<T>(-std::numeric_limits<double>::infinity());
+      if (lane + j < x.rows) {
+        read.load({s.b, x.h, r + s.offset, s.row + r}, s.batch, row);
+        for (index c = 0; c < q.channels; ++c) row[c] *= static_cast<T>(p.scale);
+        state = states(s.batch, x.h, s.row + r);
+      }
+      d.max[r] = state.max, d.sum[r] = state.sum;
+    }
+    simd::to_lanes<T, Arch>(rows, q.width(), W, q.channels, T(1), x.q + lane, x.pitch);
+  }
+  row_state<B> state(const head& d, index row) const {
+    return {simd::load<T, Arch>(d.max + row), simd::load<T, Arch>(d.sum + row)};
+  }
+
+  // Keys as the similarity wants them, rows of q.width().
+  void load_keys(const sequence& s, index h, span keys, T* rows) const {
+    for (index j = keys.begin; j < keys.end; ++j, rows += q.width()) {
+      const row_position at{s.b, h, j, s.slot + j};
+      simd::load_row(p.k.type, p.k.row(s.batch, h, at.row), p.k.stride[3], p.shape.depth, rows);
+      simd::transform_row<Arch>(spec.key, rows, p.shape.depth, at);
+      rewrite_key(rows, at);
+    }
+  }
+  void rewrite_key(T* row, const row_position& at) const {
+    if constexpr (requires { spec.similarity.template key<Arch>(row, p.shape.depth, at); })
+      spec.similarity.template key<Arch>(row, p.shape.depth, at);
+  }
+
+  bool blind(const panel& x, span keys) const {
+    if constexpr (masks)
+      if (x.rows > 0) return x.keys.clip(keys.begin, keys.end).empty();
+    return x.rows == 0;
+  }
+
+  // Finished weights [key][lane] of one panel against the rows `k`. What was on the way is copied
+  // where it is wanted: the scores before their modifiers, and those that the normaliser saw. Extra
+  // slots get no modifier and no mask. True if the mask hid anything.
+  struct wanted {
+    T* raw = nullptr;
+    T* shown = nullptr;
+    bool extra = false;
+  };
+  bool weights(const sequence& s, const head& d, const panel& x, span keys, const T* k, index pitch,
+               const wanted& also, T* weight, T* tables) const {
+    const index count = keys.size();
+    [[maybe_unused]] const tile at = read.corner(x, s, keys, pitch);
+    const auto copy = [&](T* to) {
+      for (index j = 0; to && j < count; ++j)
+        std::copy_n(weight + j * pitch, x.pitch, to + j * pitch);
+    };
+    bool hidden = false;
+    if constexpr (masks)
+      if (!also.extra) {
+        if (blind(x, keys) || read.covers(x, s, keys) == cover::none) {
+          for (index j = 0; j < count; ++j) std::fill_n(weight + j * pitch, x.pitch, masked<T>);
+          copy(also.raw), copy(also.shown);
+          for (index j = 0; j < count; ++j) std::fill_n(weight + j * pitch, x.pitch, T(0));
+          return true;
+        }
+      }
+    read.products(x, k, q.width(), count, weight, pitch);
+    copy(also.raw);
+    if constexpr (scores)
+      if (!also.extra) modify_panel<Arch>(spec.score, at, weight, tables);
+    if constexpr (masks)
+      if (!also.extra) hidden = read.hide(x, at, keys, read.covers(x, s, keys), weight);
+    copy(also.shown);
+    for (index v = 0; v < x.vectors; ++v)
+      replay_weights<Arch>(spec.normalizer, weight + v * W, pitch, count, state(d, x.row + v * W));
+    for (index j = 0; j < count; ++j)
+      std::fill(weight + j * pitch + x.rows, weight + j * pitch + x.pitch, T(0));
+    return hidden;
+  }
 };
 
 }  // namespace heed::detail
