@@ -33,7 +33,7 @@ template <class Spec> struct call {
   detail::sequences<decltype(Spec::plan)> items{p, spec.plan};
   detail::kv_heads<float, arch, Spec> heads{spec, p, items};
   std::vector<std::byte> memory;
-  arena scratch;
+  std::vector<float> staged;
 
   call(const Spec& s, const sizes& n, const operand& keys, const operand& values)
       : spec(s),
@@ -50,19 +50,20 @@ template <class Spec> struct call {
           .q = q,
           .k = k,
           .v = v,
-          .to = to} {
-    scratch.reserve(static_cast<std::size_t>(heads.scratch_bytes()));
-  }
+          .to = to},
+        staged(static_cast<std::size_t>(heads.staged_values())) {}
   call(const call&) = delete;
 
   // 64 bytes more, which must keep their mark; what is not written is NaN.
   detail::kv_head<float> prepared(index item = 0, index h = 0) {
     memory.assign(static_cast<std::size_t>(heads.bytes()) + 64, std::byte{0xff});
+    if (heads.bytes() > 0) heads.start(memory.data());
+    const detail::kv_head<float> kv = heads.located(items[item], h, memory.data());
     for (index tile = 0; tile < heads.tiles(); ++tile)
-      heads.prepare(items[item], h, tile, memory.data(), scratch);
+      heads.need(kv, items[item], h, tile, heads.tiles(), staged.data());
     CHECK(std::all_of(memory.end() - 64, memory.end(),
                       [](std::byte b) { return b == std::byte{0xff}; }));
-    return heads.located(items[item], h, memory.data());
+    return kv;
   }
   bool packed(const float* x) const {
     const auto* at = reinterpret_cast<const std::byte*>(x);

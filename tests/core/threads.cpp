@@ -2,9 +2,11 @@
 // Same bits for any number of workers and any order of tasks.
 #define EIGEN_USE_THREADS
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <heed/attention/attend.hpp>
 #include <heed/mask/causal.hpp>
+#include <heed/mask/first_keys.hpp>
 #include <numeric>
 #include <random>
 #include <stdexcept>
@@ -133,4 +135,58 @@ TEST_CASE("what a policy throws reaches the caller of any executor") {
   const Eigen::ThreadPoolDevice device(&pool, 4);
   CHECK_THROWS_WITH(run(heed::on(device)), "score of key 50");
   CHECK_THROWS_WITH(run(heed::serial{}), "score of key 50");
+}
+
+// Keys are packed by the first task that needs them: nobody may wait for the one that failed.
+TEST_CASE("what a key transform throws reaches the caller, once or every time") {
+  const call& c = calls.front();
+  std::vector<float> out(static_cast<std::size_t>(2 * 8 * 301 * 24));
+  const auto run = [&](const auto& key, const heed::executor_ref& executor) {
+    heed::attend(heed::attention{.key = key}, heed::view<const float>(c.qs.data(), c.q),
+                 heed::view<const float>(c.ks.data(), c.k),
+                 heed::view<const float>(c.vs.data(), c.v),
+                 heed::view<float>(out.data(), {2, 8, 301, 24}), executor);
+  };
+  const auto always = [](float*, heed::index, const heed::row_position& at) {
+    if (at.row == 250) throw std::runtime_error("key 250");
+  };
+  for (int threads : {1, 2, 4}) {
+    Eigen::ThreadPool pool(threads);
+    const Eigen::ThreadPoolDevice device(&pool, threads);
+    for (int i = 0; i < 20; ++i) {
+      CHECK_THROWS_WITH(run(always, heed::on(device)), "key 250");
+      std::atomic<bool> thrown{false};
+      const auto once = [&](float*, heed::index, const heed::row_position& at) {
+        if (at.row == 250 && !thrown.exchange(true)) throw std::runtime_error("key 250");
+      };
+      CHECK_THROWS_WITH(run(once, heed::on(device)), "key 250");
+    }
+  }
+  CHECK_THROWS_WITH(run(always, heed::serial{}), "key 250");
+}
+
+TEST_CASE("a key is packed once a head, and only in tiles that some query sees") {
+  const auto count = [](const call& c, const auto& mask, const heed::executor_ref& executor) {
+    std::vector<std::atomic<int>> packed(static_cast<std::size_t>(c.k[2]));
+    const auto key = [&](float*, heed::index, const heed::row_position& at) {
+      ++packed[static_cast<std::size_t>(at.row)];
+    };
+    const heed::extents to{c.q[0], c.q[1], c.q[2], c.v[3]};
+    std::vector<float> out(static_cast<std::size_t>(to[0] * to[1] * to[2] * to[3]));
+    heed::attend(
+        heed::attention{.mask = mask, .key = key}, heed::view<const float>(c.qs.data(), c.q),
+        heed::view<const float>(c.ks.data(), c.k), heed::view<const float>(c.vs.data(), c.v),
+        heed::view<float>(out.data(), to), executor);
+    return std::vector<int>(packed.begin(), packed.end());
+  };
+  const call& c = calls.front();
+  const std::vector<int> once(301, 2 * 2);
+  Eigen::ThreadPool pool(4);
+  const Eigen::ThreadPoolDevice device(&pool, 4);
+  CHECK(count(c, heed::full{}, heed::on(device)) == once);
+  CHECK(count(c, heed::causal{}, shuffled{3, 1}) == once);
+  CHECK(count(c, heed::causal{}, heed::serial{}) == once);
+  const std::vector<int> seen = count(calls.back(), heed::first_keys{1}, heed::serial{});
+  CHECK(seen.front() == 1);
+  CHECK(seen.back() == 0);
 }

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <heed/attention/problem.hpp>
+#include <heed/attention/tile_states.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/mask/concept.hpp>
 #include <heed/simd/pack.hpp>
 #include <heed/similarity/dot.hpp>
+#include <new>
 
 namespace heed::detail {
 
@@ -19,6 +21,7 @@ template <class T> struct kv_head {
   const T* extra_k = nullptr;
   const T* extra_v = nullptr;
   const unsigned char* finite = nullptr;  // by tile: no NaN or infinity among its values
+  tile_state* states = nullptr;           // by tile; null where nothing is packed
 };
 
 inline index aligned_bytes(index count, std::size_t size) {
@@ -60,12 +63,13 @@ template <class T, class Arch, class Spec> class kv_heads {
   index width() const { return width_; }
   index channels() const { return channels_; }
   index extra() const { return extra_; }
-  // Tasks of `prepare` a head, and memory a head.
+  // The first tile brings the extra slots, so there always is one.
   index tiles() const { return std::max<index>(tiles_, 1); }
+  // Memory of a packed head.
   index bytes() const {
-    return key_bytes_ + value_bytes_ + extra_bytes_ + (masks ? aligned_bytes(tiles_, 1) : 0);
+    return states_at() == 0 ? 0 : states_at() + aligned_bytes(tiles(), sizeof(tile_state));
   }
-  index scratch_bytes() const { return aligned_bytes(key_tile * p_.shape.value_depth, sizeof(T)); }
+  index staged_values() const { return stages_values() ? key_tile * p_.shape.value_depth : 0; }
 
   kv_head<T> located(const sequence& s, index h, std::byte* packed) const {
     kv_head<T> kv;
@@ -86,12 +90,34 @@ template <class T, class Arch, class Spec> class kv_heads {
     kv.extra_k = reinterpret_cast<const T*>(packed);
     kv.extra_v = kv.extra_k + extra_ * width_;
     kv.finite = reinterpret_cast<const unsigned char*>(packed + extra_bytes_);
+    if (bytes() > 0)
+      kv.states = reinterpret_cast<tile_state*>(packed + extra_bytes_ + finite_bytes());
     return kv;
   }
 
-  // Fills one tile of one head; the first tile brings the extra slots.
-  void prepare(const sequence& s, index h, index tile, std::byte* packed, arena& scratch) const {
-    const kv_head<T> kv = located(s, h, packed);
+  // Before any task of a head.
+  void start(std::byte* packed) const {
+    for (index t = 0; t < tiles(); ++t)
+      new (packed + states_at() + t * index(sizeof(tile_state))) tile_state(packing::free);
+  }
+
+  // Afterwards the tile is packed. The task needs the tiles up to `end` next; `staged` is its own
+  // and has `staged_values` elements.
+  void need(const kv_head<T>& kv, const sequence& s, index h, index tile, index end,
+            T* staged) const {
+    if (kv.states && !is_packed(kv.states[tile])) share(kv, s, h, tile, end, staged);
+  }
+
+ private:
+  index finite_bytes() const { return masks ? aligned_bytes(tiles_, 1) : 0; }
+  index states_at() const { return key_bytes_ + value_bytes_ + extra_bytes_ + finite_bytes(); }
+
+  HEED_NOINLINE void share(const kv_head<T>& kv, const sequence& s, index h, index tile, index end,
+                           T* staged) const {
+    pack_or_wait(kv.states, tile, end, [&](index t) { prepare(kv, s, h, t, staged); });
+  }
+
+  void prepare(const kv_head<T>& kv, const sequence& s, index h, index tile, T* staged) const {
     if (tile == 0) prepare_extra(s, h, kv);
     const index first = tile * key_tile, count = std::min(key_tile, s.keys - first);
     if (count <= 0) return;
@@ -99,9 +125,7 @@ template <class T, class Arch, class Spec> class kv_heads {
     const index depth = p_.shape.value_depth;
     const T* rows = static_cast<const T*>(p_.v.row(s.batch, h, s.slot + first));
     index stride = p_.v.stride[2];
-    if (rewrites_values || !simd::stored_as<T>(p_.v)) {
-      scratch.reserve(0);
-      T* staged = scratch.take<T>(count * depth);
+    if (stages_values()) {
       for (index j = 0; j < count; ++j) {
         const index slot = s.slot + first + j;
         simd::load_row(p_.v.type, p_.v.row(s.batch, h, slot), p_.v.stride[3], depth,
@@ -118,7 +142,7 @@ template <class T, class Arch, class Spec> class kv_heads {
       const_cast<unsigned char*>(kv.finite)[tile] = simd::all_finite(rows, stride, count, depth);
   }
 
- private:
+  bool stages_values() const { return rewrites_values || !simd::stored_as<T>(p_.v); }
   void prepare_keys(const sequence& s, index h, index first, index count, T* k) const {
     for (index j = first; j < first + count; ++j) {
       T* row = k + j * width_;

@@ -81,6 +81,7 @@ template <class T, class Arch, class Spec> class stream {
     const index heads = items_.count() * p_.shape.kv_heads;
     if (heads == 0 || blocks_ == 0) return;
     const index size = kv_.bytes(), workers = executor.workers(), tiles = kv_.tiles();
+    const index tasks = blocks_ * chunks_;
     const index wave =
         workers == 1 ? 1 : std::clamp<index>(tuned::in_flight / std::max<index>(size, 1), 1, heads);
     scratch.crew(workers);
@@ -91,15 +92,17 @@ template <class T, class Arch, class Spec> class stream {
 
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first);
-      const executor_ref packers = count * size < tuned::pack_alone ? executor_ref{} : executor;
-      if (size > 0)
-        packers.for_each(count * tiles, [&](index task, index worker) {
-          const index i = task / tiles, head = first + i;
-          kv_.prepare(items_[head / p_.shape.kv_heads], head % p_.shape.kv_heads, task % tiles,
-                      packed + i * size, scratch.worker(worker));
+      for (index i = 0; i < count && size > 0; ++i) kv_.start(packed + i * size);
+      // Workers without a task would leave all packing to the others.
+      if (size > 0 && count * tasks < workers)
+        executor.for_each(count * tiles, [&](index task, index worker) {
+          const index head = first + task / tiles, h = head % p_.shape.kv_heads;
+          const sequence s = items_[head / p_.shape.kv_heads];
+          scratch.worker(worker).reserve(0);
+          kv_.need(kv_.located(s, h, packed + task / tiles * size), s, h, task % tiles,
+                   task % tiles + 1, scratch.worker(worker).template take<T>(kv_.staged_values()));
         });
       // Heads one after another, so that workers share K and V; long causal blocks first.
-      const index tasks = blocks_ * chunks_;
       executor.for_each(count * tasks, [&](index task, index worker) {
         const index i = task / tasks, block = blocks_ - 1 - task % tasks / chunks_;
         attend(first + i, task % chunks_, block, packed + i * size, scratch.worker(worker));
@@ -117,11 +120,11 @@ template <class T, class Arch, class Spec> class stream {
         aligned_bytes(2 * widest, sizeof(T)) +
         (masks ? aligned_bytes(lane_intervals::scratch(widest), sizeof(index)) : 0);
     const index panels = heads_per_task_ * panels_per_head_;
-    const index task = aligned_bytes(panels, sizeof(panel)) + panels * per_panel +
-                       aligned_bytes(tallest() * widest, sizeof(T)) +
-                       aligned_bytes(scratch_of(spec_.score, widest, tallest()), sizeof(T)) +
-                       aligned_bytes(W * staged_width(), sizeof(T));
-    return std::max(task, kv_.scratch_bytes());
+    return aligned_bytes(panels, sizeof(panel)) + panels * per_panel +
+           aligned_bytes(tallest() * widest, sizeof(T)) +
+           aligned_bytes(scratch_of(spec_.score, widest, tallest()), sizeof(T)) +
+           aligned_bytes(W * staged_width(), sizeof(T)) +
+           aligned_bytes(kv_.staged_values(), sizeof(T));
   }
 
   void attend(index head, index chunk, index block, std::byte* packed, arena& scratch) const {
@@ -134,6 +137,7 @@ template <class T, class Arch, class Spec> class stream {
     T* const weights = scratch.take<T>(tallest() * widest);
     T* const tables = scratch.take<T>(scratch_of(spec_.score, widest, tallest()));
     T* const staged = scratch.take<T>(W * staged_width());
+    T* const values = scratch.take<T>(kv_.staged_values());
     index count = 0;
     for (index g = chunk * heads_per_task_; g < std::min((chunk + 1) * heads_per_task_, group_);
          ++g)
@@ -144,11 +148,16 @@ template <class T, class Arch, class Spec> class stream {
       }
 
     const kv_head<T> from = kv_.located(s, kv, packed);
-    if constexpr (has_extra)
+    if constexpr (has_extra) {
+      kv_.need(from, s, kv, 0, 1, values);
       for (index i = 0; i < count; ++i) visit_extra(panels[i], from, weights);
+    }
     const auto over = [&](span keys, index tile) {
-      for (; tile * key_tile < keys.end; ++tile)
+      const index end = (keys.end + key_tile - 1) / key_tile;
+      for (; tile < end; ++tile) {
+        kv_.need(from, s, kv, tile, end, values);
         for (index i = 0; i < count; ++i) step(panels[i], s, from, tile, weights, tables);
+      }
       return tile;
     };
     if constexpr (masks) {

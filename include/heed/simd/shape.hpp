@@ -26,8 +26,6 @@ template <class T, class Arch> struct shape {
   static constexpr index tasks = 16;
   // Packed keys and values of the kv heads in flight when several workers share them, bytes.
   static constexpr index in_flight = index{16} << 20;
-  // Less than this is packed by the caller in the time that a pool takes to wake, bytes.
-  static constexpr index pack_alone = index{256} << 10;
   // Rows this far apart (bytes) hit the same cache sets: such operands are packed.
   static constexpr index packed_stride = 512;
   // Below this many queries a head, packing values costs more than it saves.
