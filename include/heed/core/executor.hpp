@@ -9,14 +9,14 @@
 #include <exception>
 #include <heed/core/position.hpp>
 #include <mutex>
+#include <thread>
 #include <type_traits>
 
 namespace heed {
 
 struct serial {
   constexpr index workers() const { return 1; }
-  template <class F>
-  void for_each(index n, F&& f) const {
+  template <class F> void for_each(index n, F&& f) const {
     for (index i = 0; i < n; ++i) f(i, index{0});
   }
 };
@@ -29,17 +29,15 @@ concept executor = requires(const E& e, void (*f)(index, index)) {
 
 // A pool with Eigen's interface: numThreads() and parallelFor(n, cost, f(first, last)). Tasks are
 // handed out one by one; the first exception that a task throws is rethrown to the caller.
-template <class Device>
-class device_executor {
+template <class Device> class device_executor {
  public:
   explicit device_executor(const Device& device) : device_(&device) {}
   index workers() const { return std::max<index>(1, device_->numThreads()); }
 
-  template <class F>
-  void for_each(index n, F&& f) const {
+  template <class F> void for_each(index n, F&& f) const {
     const index crew = std::min(workers(), n);
     if (crew <= 1) return serial{}.for_each(n, f);
-    std::atomic<index> next{0};
+    std::atomic<index> next{0}, busy{crew};
     std::exception_ptr error;
     std::mutex guard;
     const auto work = [&](index first, index last) {
@@ -50,6 +48,12 @@ class device_executor {
           const std::lock_guard lock(guard);
           if (!error) error = std::current_exception();
         }
+      busy.fetch_sub(last - first, std::memory_order_release);
+      // Eigen's pool runs worker 0 on the calling thread, which would sleep until the others are
+      // done and take as long to wake as a small task takes to run.
+      if (first == 0)
+        for (int i = 0; i < 1000 && busy.load(std::memory_order_acquire) > 0; ++i)
+          std::this_thread::yield();
     };
     constexpr double cycles = 1e9;  // "every task is worth a thread"
     device_->parallelFor(crew, {0.0, 0.0, cycles}, work);
@@ -79,8 +83,7 @@ class executor_ref {
         }) {}
 
   index workers() const { return workers_; }
-  template <class F>
-  void for_each(index n, F&& f) const {
+  template <class F> void for_each(index n, F&& f) const {
     if (n == 1) return f(index{0}, index{0});
     using body = std::remove_reference_t<F>;
     run_(object_, n, {&f, [](const void* o, index i, index w) {
