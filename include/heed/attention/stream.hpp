@@ -31,6 +31,7 @@ template <class T, class Intervals> struct stream_panel {
   T* max = nullptr;
   T* sum = nullptr;
   index h = 0, row = 0, rows = 0, vectors = 0, pitch = 0;
+  bool summed = false;  // whether o may be more than zeros
   [[no_unique_address]] Intervals keys{};
 };
 
@@ -154,10 +155,9 @@ template <class T, class Arch, class Spec> class stream {
     }
     const auto over = [&](span keys, index tile) {
       const index end = (keys.end + key_tile - 1) / key_tile;
-      for (; tile < end; ++tile) {
-        kv_.need(from, s, kv, tile, end, values);
+      for (index t = tile; t < end; ++t) kv_.need(from, s, kv, t, end, values);
+      for (; tile < end; ++tile)
         for (index i = 0; i < count; ++i) step(panels[i], s, from, tile, weights, tables);
-      }
       return tile;
     };
     if constexpr (masks) {
@@ -240,6 +240,7 @@ template <class T, class Arch, class Spec> class stream {
       const span common = p.keys.common(keys);
       if (p.vectors == 1 || p.keys.count > 1 || common == keys)
         return visit(p, seq, from, t, keys, s, tables);
+      p.summed = true;
       index cuts[2 * tuned::vectors + 2] = {keys.begin, keys.end};
       index count = 2;
       span seen[tuned::vectors];
@@ -341,7 +342,8 @@ template <class T, class Arch, class Spec> class stream {
       simd::store(p.sum + v * W, seen.sum);
       simd::store(factors + v * W, factor);
     }
-    if (moved) simd::rescale<T, Arch>(p.vectors, factors, p.pitch, channels_, p.o);
+    if (moved && p.summed) simd::rescale<T, Arch>(p.vectors, factors, p.pitch, channels_, p.o);
+    p.summed = true;
   }
 
   void finish(panel& p, const sequence& s, T* staged) const {
@@ -349,17 +351,16 @@ template <class T, class Arch, class Spec> class stream {
     for (index v = 0; v < p.vectors; ++v)
       simd::store(factors + v * W, steps_of(spec_.normalizer).finish(state(p, v)));
     const index depth = p_.shape.value_depth;
-    simd::rescale<T, Arch>(p.vectors, factors, p.pitch, depth, p.o);
     const result& out = p_.to.out;
     if (std::is_same_v<decltype(Spec::output), none> && out.type == element_of<T>::value &&
         out.stride[3] == 1) {
-      simd::from_lanes<T, Arch>(p.o, p.pitch, p.rows, depth,
+      simd::from_lanes<T, Arch>(p.o, p.pitch, p.rows, depth, factors,
                                 static_cast<T*>(out.row(s.batch, p.h, s.row + p.row)),
                                 out.stride[2]);
     } else {
       for (index lane = 0; lane < p.rows; lane += W) {
         const index some = std::min(W, p.rows - lane);
-        simd::from_lanes<T, Arch>(p.o + lane, p.pitch, some, depth, staged, depth);
+        simd::from_lanes<T, Arch>(p.o + lane, p.pitch, some, depth, factors + lane, staged, depth);
         for (index i = 0; i < some; ++i) {
           const index r = p.row + lane + i;
           T* row = staged + i * depth;

@@ -39,8 +39,9 @@ template <int Block, class V, std::size_t W> HEED_INLINE void butterflies(V (&r)
   if constexpr (Block > 1) butterflies<Block / 2>(r);
 }
 // A W × W block of which `rows` rows are read, zeros standing for the rest, and `columns` written.
-template <class T, class Arch>
-HEED_INLINE void transpose_square(const T* in, index in_stride, index rows, T factor, T* out,
+// `factor` is one number, or one a column of `in`.
+template <class T, class Arch, class F>
+HEED_INLINE void transpose_square(const T* in, index in_stride, index rows, F factor, T* out,
                                   index out_stride, index columns) {
   constexpr index W = width<T, Arch>;
   typedef T vec __attribute__((vector_size(sizeof(T) * W), aligned(alignof(T)), may_alias));
@@ -99,22 +100,27 @@ HEED_NOINLINE void to_lanes(const T* in, index in_stride, index rows, index colu
   }
 }
 
-// Lanes to rows: out[r][c] = in[c][r] for r < rows, c < columns. Whole vectors of `in` are read.
+// Lanes to rows: out[r][c] = factor[r] * in[c][r] for r < rows, c < columns. Whole vectors of `in`
+// and `factor` are read.
 template <class T, class Arch>
-HEED_NOINLINE void from_lanes(const T* in, index pitch, index rows, index columns, T* out,
-                              index out_stride) {
+HEED_NOINLINE void from_lanes(const T* in, index pitch, index rows, index columns, const T* factor,
+                              T* out, index out_stride) {
   constexpr index W = width<T, Arch>;
-  for (index r = 0; r < rows; r += W, in += W, out += W * out_stride) {
+  for (index r = 0; r < rows; r += W, in += W, factor += W, out += W * out_stride) {
     const index some = rows - r < W ? rows - r : W;
     index c = 0;
 #if defined(HEED_HAS_SHUFFLE)
-    if constexpr (W > 1)
+    if constexpr (W > 1) {
+      typedef T vec __attribute__((vector_size(sizeof(T) * W), aligned(alignof(T)), may_alias));
+      typedef T reg __attribute__((vector_size(sizeof(T) * W)));
+      const reg lanes = *reinterpret_cast<const vec*>(factor);
       for (; c + W <= columns; c += W)
-        detail::transpose_square<T, Arch>(in + c * pitch, pitch, W, T(1), out + c, out_stride,
+        detail::transpose_square<T, Arch>(in + c * pitch, pitch, W, lanes, out + c, out_stride,
                                           some);
+    }
 #endif
     for (; c < columns; ++c)
-      for (index i = 0; i < some; ++i) out[i * out_stride + c] = in[c * pitch + i];
+      for (index i = 0; i < some; ++i) out[i * out_stride + c] = in[c * pitch + i] * factor[i];
   }
 }
 
