@@ -10,10 +10,8 @@
 //   dense/small                one head of a few queries; vs_eigen
 // vs_<name> is how many times as long <name> takes, by medians of runs in turns.
 #define EIGEN_USE_THREADS
-#include "support/suite.hpp"
+#include "support/calls.hpp"
 
-#include <heed/eigen.hpp>
-#include <heed/mask/causal.hpp>
 #include <heed/mask/combine.hpp>
 #include <heed/mask/window.hpp>
 #include <heed/position/rope.hpp>
@@ -22,45 +20,24 @@
 #include <heed/score/bias.hpp>
 #include <heed/similarity/additive.hpp>
 
-#include <unsupported/Eigen/CXX11/Tensor>
-
-#include <map>
-
 namespace {
 
 using bench::buffer;
 using bench::check;
+using bench::device;
+using bench::heads_inside;
+using bench::heads_outside;
 using bench::index;
 using bench::inputs;
+using bench::led;
 using bench::masking;
+using bench::room;
 using bench::shape;
 using bench::timed;
 using bench::trial;
+using bench::with_mask;
 
 constexpr auto masks = {masking::full, masking::causal};
-
-// The caller's pool: one a number of threads, kept for the whole run.
-const Eigen::ThreadPoolDevice& device(int threads) {
-  struct team {
-    explicit team(int n) : pool(n - 1), device(&pool, n) {}
-    bench::placed_pool pool;
-    Eigen::ThreadPoolDevice device;
-  };
-  static std::map<int, std::unique_ptr<team>> teams;
-  auto& one = teams[threads];
-  if (!one) one = std::make_unique<team>(threads);
-  return one->device;
-}
-
-template <class T>
-heed::view<T> heads_outside(T* data, index batch, index heads, index length, index dim) {
-  return {data, {batch, heads, length, dim}};
-}
-
-template <class T>
-heed::view<T> heads_inside(T* data, index batch, index heads, index length, index dim) {
-  return {data, {batch, heads, length, dim}, {length * heads * dim, dim, heads * dim, 1}};
-}
 
 // Everything one call of heed needs, kept between calls.
 template <class Spec, class KV = float> struct call {
@@ -89,23 +66,6 @@ call<Spec, KV> make_call(const shape& form, const Spec& spec, const float* q, co
           .v = heads_outside(v, form.batch, form.kv_heads, form.keys, form.dim),
           .out = heads_outside(out, form.batch, form.heads, form.queries, form.dim),
           .threads = form.threads};
-}
-
-// A call as a contender.
-template <class Call> bench::contender led(const Call& ours) {
-  return {"heed", [ours](int times) {
-            const bench::leading here(ours.threads);
-            return bench::seconds_per_call(times, ours);
-          }};
-}
-
-buffer<float> room(const shape& form) {
-  return buffer<float>(static_cast<std::size_t>(form.query_size()), 0.0f);
-}
-
-// Calls `body` with the mask policy of the form.
-template <class Body> void with_mask(const shape& form, Body body) {
-  form.mask == masking::full ? body(heed::full{}) : body(heed::causal{});
 }
 
 template <class Mask> void against_peers(trial& t, const Mask& mask) {
@@ -198,9 +158,9 @@ template <class Storage> void stored(trial& t) {
 void strided(trial& t) {
   const shape& form = t.form();
   const inputs in(form);
-  const auto q = bench::heads_inside(in.q, form.batch, form.heads, form.queries, form.dim);
-  const auto k = bench::heads_inside(in.k, form.batch, form.kv_heads, form.keys, form.dim);
-  const auto v = bench::heads_inside(in.v, form.batch, form.kv_heads, form.keys, form.dim);
+  const auto q = heads_inside(in.q, form.batch, form.heads, form.queries, form.dim);
+  const auto k = heads_inside(in.k, form.batch, form.kv_heads, form.keys, form.dim);
+  const auto v = heads_inside(in.v, form.batch, form.kv_heads, form.keys, form.dim);
   auto out = room(form), contiguous_out = room(form);
   with_mask(form, [&](auto mask) {
     const heed::attention spec{.mask = mask};
@@ -212,7 +172,7 @@ void strided(trial& t) {
     const auto contiguous =
         make_call(form, spec, in.q.data(), in.k.data(), in.v.data(), contiguous_out.data());
     ours();
-    const auto outside = bench::heads_inside(out, form.batch, form.queries, form.heads, form.dim);
+    const auto outside = heads_inside(out, form.batch, form.queries, form.heads, form.dim);
     check("heed with strides", form, in.q.data(), in.k.data(), in.v.data(), outside.data());
     t.measure({led(ours), timed("bhld", contiguous)}, {.least_rounds = 15});
   });

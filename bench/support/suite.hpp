@@ -103,6 +103,9 @@ class trial {
   void measure(std::vector<contender> field, const budget& limit = {});
   void measure(std::vector<contender> field, double work, const budget& limit = {});
 
+  // True where the caller asked for this peer.
+  bool wants(const std::string& peer) const;
+
   // One more number to report.
   void note(const std::string& name, double value) {
     if (timed()) state_->counters[name] = value;
@@ -195,6 +198,10 @@ class suite {
   std::vector<entry> cases_;
   std::optional<peer_list> peers_;
 };
+
+inline bool trial::wants(const std::string& peer) const {
+  return owner_.chosen().peers && owner_.chosen().wants(peer);
+}
 
 inline std::vector<samples> trial::time(const std::vector<contender>& field, budget limit) {
   limit.seconds = owner_.chosen().seconds;
