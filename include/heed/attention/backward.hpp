@@ -186,8 +186,9 @@ template <class T, class Arch, class Spec> class backward {
           if constexpr (learns<decltype(Spec::normalizer)>)
             sums_.add_row(at, double(d.max[r]) * simd::ln2, double(d.delta[r]), chunk);
         }
-        d.finite[i] &= simd::all_finite(queries, q_.width(), W, q_.channels) &&
-                       simd::all_finite(grads, v_.width(), W, v_.channels);
+        if constexpr (masks)
+          d.finite[i] &= simd::all_finite(queries, q_.width(), W, q_.channels) &&
+                         simd::all_finite(grads, v_.width(), W, v_.channels);
         simd::to_lanes<T, Arch>(grads, v_.width(), W, v_.channels, T(1),
                                 d.d_out + x.row * v_.width() + lane, x.pitch);
         q_.pack(queries, q_.width(), W, d.q_rows, plan_.rows, x.row + lane);
@@ -203,16 +204,22 @@ template <class T, class Arch, class Spec> class backward {
     transform_row_backward<Arch>(spec_.output, out, grad, n, at, g_.output, sum + sums_.output,
                                  out + row_width());
   }
+  // Rows of v_.width() channels.
   T product(const T* x, const T* y) const {
-    double sum = 0;
-    for (index c = 0; c < value_depth(); ++c) sum += double(x[c]) * double(y[c]);
-    return static_cast<T>(sum);
+    B sum(T(0));
+    index c = 0;
+    for (; c + W <= value_depth(); c += W)
+      sum = simd::fma(simd::load<T, Arch>(x + c), simd::load<T, Arch>(y + c), sum);
+    T total = simd::sum_lanes<T, Arch>(sum);
+    for (; c < value_depth(); ++c) total += x[c] * y[c];
+    return total;
   }
 
   template <class At>
   void visit(const sequence& s, index h, index range, At at, double* sum, arena& scratch) const {
     scratch.reserve(0);
     tile_rows t{};
+    t.finite = true;
     t.k = scratch.take<T>(plan_.height * q_.width());
     t.k_strips = scratch.take<T>(plan_.height * q_.width());
     t.v = scratch.take<T>(plan_.height * v_.width());
@@ -225,8 +232,9 @@ template <class T, class Arch, class Spec> class backward {
       std::fill_n(partial(at(g), range), plan_.rows * q_.width(), T(0));
     const auto blocks = [&](span keys, bool extra) {
       q_.pack(t.k, q_.width(), keys.size(), t.k_strips, plan_.height, 0);
-      t.finite = simd::all_finite(t.k, q_.width(), keys.size(), q_.channels) &&
-                 simd::all_finite(t.v, v_.width(), keys.size(), v_.channels);
+      if constexpr (masks)
+        t.finite = simd::all_finite(t.k, q_.width(), keys.size(), q_.channels) &&
+                   simd::all_finite(t.v, v_.width(), keys.size(), v_.channels);
       std::fill_n(t.dk, plan_.height * q_.width(), T(0));
       std::fill_n(t.dv, plan_.height * v_.width(), T(0));
       for (index g = 0; g < group; ++g)
@@ -267,21 +275,49 @@ template <class T, class Arch, class Spec> class backward {
     }
   }
 
-  // A block of panels of one head against one key tile.
+  // A block of panels of one head against one key tile. Where a mask cuts through it, a few keys at
+  // a time, so that little is computed that nobody sees.
   void block(const sequence& s, const head& d, index range, index first, span keys,
              const tile_rows& t, bool extra, T* memory, double* sum) const {
-    index low = first, high = std::min(first + per_block_, plan_.panels);
-    const auto blind = [&](const auto& x) { return extra ? x.rows == 0 : replay_.blind(x, keys); };
-    while (low < high && blind(d.panels[low])) ++low;
-    while (low < high && blind(d.panels[high - 1])) --high;
-    if (low >= high) return;
-    const index count = keys.size(), row = low * widest;
-    const index pitch = (high - 1 - low) * widest + d.panels[high - 1].pitch;
+    const index last = std::min(first + per_block_, plan_.panels);
+    bool cut = false;
+    if constexpr (masks && !own)
+      for (index i = first; i < last && !extra; ++i)
+        cut |= d.panels[i].rows > 0 && d.panels[i].keys.common(keys) != keys;
+    const index height = cut ? tuned::backward_cut : keys.size();
+    for (index k = keys.begin; k < keys.end; k += height)
+      piece(s, d, range, first, last, {k, std::min(k + height, keys.end)}, keys.begin, t, extra,
+            memory, sum);
+  }
+  void piece(const sequence& s, const head& d, index range, index first, index last, span keys,
+             index tile_begin, const tile_rows& t, bool extra, T* memory, double* sum) const {
+    // Lanes of the block that see any of the keys: [begin, end), whole vectors.
+    index begin = -1, end = 0, at = 0;
+    for (index i = first; i < last; ++i) {
+      const auto& x = d.panels[i];
+      const bool blind = extra ? x.rows == 0 : replay_.blind(x, keys);
+      for (index v = 0; v < x.vectors; ++v, at += W) {
+        if (blind || (!extra && !own && replay_.seen(x, v, keys).empty())) continue;
+        if (begin < 0) begin = own ? at - v * W : at;
+        end = at + W;
+      }
+      if (own && !blind) end = at;
+    }
+    if (begin < 0) return;
+    const index count = keys.size(), offset = keys.begin - tile_begin;
+    const index pitch = end - begin, row = first * widest + begin;
     bool hidden = false, finite = t.finite;
-    for (index i = low; i < high; ++i) {
-      hidden |= weigh(s, d, d.panels[i], keys, t, extra, pitch, memory + (i - low) * widest,
-                      memory + squares * square(), sum);
-      finite &= d.finite[i] != 0;
+    at = 0;
+    for (index i = first; i < last; ++i) {
+      const auto& x = d.panels[i];
+      const index low = std::max<index>(begin - at, 0) / W, high = std::min(end - at, x.pitch) / W;
+      if (low < high) {
+        hidden |= weigh(s, d, replay_.part(x, low, high), d.d_out + x.row * v_.width() + low * W,
+                        keys, offset, t, extra, pitch, memory + at + low * W - begin,
+                        memory + squares * square(), sum);
+        finite &= !masks || d.finite[i] != 0;
+      }
+      at += x.pitch;
     }
     T* const p = memory;
     T* const ds = memory + square();
@@ -289,13 +325,14 @@ template <class T, class Arch, class Spec> class backward {
     const bool selected = hidden && !finite;
     const auto onto_keys = [&](const columns<T, Arch>& c, const T* a, const T* b, T* to) {
       if (selected)
-        add_rows_selected(c, a, pitch, count, pitch, b, plan_.rows, row, to, plan_.height, false);
+        add_rows_selected(c, a, pitch, count, pitch, b, plan_.rows, row, to, plan_.height, offset,
+                          false);
       else
-        add_rows(c, a, pitch, count, pitch, b, plan_.rows, row, to, plan_.height);
+        add_rows(c, a, pitch, count, pitch, b, plan_.rows, row, to, plan_.height, offset);
     };
     onto_keys(v_, p, d.d_out_rows, t.dv);
     if constexpr (own) {
-      const auto& x = d.panels[low];
+      const auto& x = d.panels[first];
       const auto add = [&](const auto&... more) {
         spec_.similarity.template backward<Arch>(x.vectors, t.k, q_.width(), count, x.q, pitch,
                                                  q_.channels, ds, dq + x.row * q_.width(), t.dk,
@@ -308,24 +345,26 @@ template <class T, class Arch, class Spec> class backward {
     } else {
       onto_keys(q_, ds, d.q_rows, t.dk);
       if (selected)
-        add_rows_selected(q_, ds, pitch, count, pitch, t.k_strips, plan_.height, row, dq,
-                          plan_.rows, true);
+        add_rows_selected(q_, ds, pitch, count, pitch, t.k_strips, plan_.height, offset, dq,
+                          plan_.rows, row, true);
       else
-        add_rows_transposed(q_, ds, pitch, count, pitch, t.k_strips, plan_.height, dq, plan_.rows,
-                            row);
+        add_rows_transposed(q_, ds, pitch, count, pitch, t.k_strips, plan_.height, offset, dq,
+                            plan_.rows, row);
     }
   }
 
   // P and dS of one panel, P at `p`, dS a square on; true if the mask hid anything.
   template <class Panel>
-  bool weigh(const sequence& s, const head& d, const Panel& x, span keys, const tile_rows& t,
-             bool extra, index pitch, T* p, T* spare, double* sum) const {
+  bool weigh(const sequence& s, const head& d, const Panel& x, const T* d_out, span keys,
+             index offset, const tile_rows& t, bool extra, index pitch, T* p, T* spare,
+             double* sum) const {
     const index count = keys.size();
     T* const ds = p + square();
     T* const raw = keeps_scores ? ds + square() : nullptr;
     T* const shown = elementwise_weights ? ds + (1 + keeps_scores) * square() : nullptr;
-    const bool hidden = replay_.weights(s, d, x, keys, t.k, pitch, {raw, shown, extra}, p, spare);
-    simd::scores<T, Arch>(x.vectors, t.v, v_.width(), count, d.d_out + x.row * v_.width(), x.pitch,
+    const bool hidden = replay_.weights(s, d, x, keys, t.k + offset * q_.width(), pitch,
+                                        {raw, shown, extra}, p, spare);
+    simd::scores<T, Arch>(x.vectors, t.v + offset * v_.width(), v_.width(), count, d_out, x.pitch,
                           value_depth(), ds, pitch);
     const tile at = replay_.read.corner(x, s, keys, pitch);
     if constexpr (edits) scale_weights(at, ds, spare);
@@ -351,7 +390,7 @@ template <class T, class Arch, class Spec> class backward {
       if (!extra)
         score_backward<Arch>(spec_.score, g_.score, at, raw, ds, sum + sums_.score, spare);
     for (index j = 0; j < count; ++j)
-      std::fill(ds + j * pitch + x.rows, ds + j * pitch + x.pitch, T(0));
+      std::fill(ds + j * pitch + x.rows, ds + j * pitch + x.vectors * W, T(0));
     return hidden;
   }
   // x *= the factor that the weights policy puts on each pair.

@@ -203,6 +203,25 @@ template <class T, class Arch, class Spec> struct replay {
     return {simd::load<T, Arch>(d.max + row), simd::load<T, Arch>(d.sum + row)};
   }
 
+  // Vectors [first, last) of a panel.
+  panel part(const panel& x, index first, index last) const {
+    panel y = x;
+    y.q += first * W, y.row += first * W;
+    y.rows = std::min(x.rows - first * W, (last - first) * W);
+    y.vectors = last - first;
+    if constexpr (masks) y.keys.lo += first * W, y.keys.hi += first * W;
+    return y;
+  }
+  // The keys of a vector of queries, as one span, where its panel knows them one by one.
+  span seen(const panel& x, index vector, span keys) const {
+    if constexpr (masks)
+      if (x.keys.count == 1 && !x.keys.overflows) {
+        const span s = x.keys.seen(vector * W, std::min((vector + 1) * W, x.rows));
+        return {std::max(s.begin, keys.begin), std::min(s.end, keys.end)};
+      }
+    return keys;
+  }
+
   // Keys as the similarity wants them, rows of q.width().
   void load_keys(const sequence& s, index h, span keys, T* rows) const {
     for (index j = keys.begin; j < keys.end; ++j, rows += q.width()) {
@@ -233,19 +252,19 @@ template <class T, class Arch, class Spec> struct replay {
   };
   bool weights(const sequence& s, const head& d, const panel& x, span keys, const T* k, index pitch,
                const wanted& also, T* weight, T* tables) const {
-    const index count = keys.size();
+    const index count = keys.size(), lanes = x.vectors * W;
     [[maybe_unused]] const tile at = read.corner(x, s, keys, pitch);
     const auto copy = [&](T* to) {
       for (index j = 0; to && j < count; ++j)
-        std::copy_n(weight + j * pitch, x.pitch, to + j * pitch);
+        std::copy_n(weight + j * pitch, lanes, to + j * pitch);
     };
     bool hidden = false;
     if constexpr (masks)
       if (!also.extra) {
         if (blind(x, keys) || read.covers(x, s, keys) == cover::none) {
-          for (index j = 0; j < count; ++j) std::fill_n(weight + j * pitch, x.pitch, masked<T>);
+          for (index j = 0; j < count; ++j) std::fill_n(weight + j * pitch, lanes, masked<T>);
           copy(also.raw), copy(also.shown);
-          for (index j = 0; j < count; ++j) std::fill_n(weight + j * pitch, x.pitch, T(0));
+          for (index j = 0; j < count; ++j) std::fill_n(weight + j * pitch, lanes, T(0));
           return true;
         }
       }
@@ -259,7 +278,7 @@ template <class T, class Arch, class Spec> struct replay {
     for (index v = 0; v < x.vectors; ++v)
       replay_weights<Arch>(spec.normalizer, weight + v * W, pitch, count, state(d, x.row + v * W));
     for (index j = 0; j < count; ++j)
-      std::fill(weight + j * pitch + x.rows, weight + j * pitch + x.pitch, T(0));
+      std::fill(weight + j * pitch + x.rows, weight + j * pitch + lanes, T(0));
     return hidden;
   }
 };

@@ -18,6 +18,8 @@ template <class T, class Arch> struct shape {
   // Backward: keys of a tile, and queries of a block; P and dS of a block stay in L2.
   static constexpr index backward_keys = 96;
   static constexpr index backward_rows = 192;
+  // Keys of a piece of a tile that a mask cuts through.
+  static constexpr index backward_cut = 24;
   // Panels that share a key tile while it is in L2.
   static constexpr index panels = 4;
   // Up to this many queries and keys a call is dearer than its products: driver `few`.

@@ -71,7 +71,7 @@ template <class Activation = tanh_activation> struct additive {
     using B = simd::batch<T, Arch>;
     constexpr index W = simd::width<T, Arch>;
     for (index channel = 0; channel < depth; ++channel) {
-      const B w(T(weight[channel]));
+      const B w(static_cast<T>(weight[channel]));
       B dw(T(0));
       for (index j = 0; j < keys; ++j) {
         const B t(key[j * stride + channel]);
