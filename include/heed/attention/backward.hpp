@@ -474,32 +474,33 @@ template <class T, class Arch, class Spec> class backward {
   template <bool Query, class F>
   void prologue_backward(const F& f, const T* x, T* dx, const row_position& at,
                          const gradient_of<F>& g, double* own_sum, double* sum, T* rest) const {
-    const auto similarity_backward = [&](const auto&... more) {
+    if constexpr (rewrites<Query>()) {
       T* const seen = rest;
       std::copy_n(x, depth(), seen);
       simd::transform_row<Arch>(f, seen, depth(), at);
-      if constexpr (Query)
-        spec_.similarity.template query_backward<Arch>(seen, dx, depth(), at, more...);
-      else
-        spec_.similarity.template key_backward<Arch>(seen, dx, depth(), at, more...);
-    };
-    constexpr bool rewritten = [] {
-      if constexpr (Query)
-        return requires(const similarity& y, T* r) {
-          y.template query<Arch>(r, index{}, row_position{});
-        };
-      else
-        return requires(const similarity& y, T* r) {
-          y.template key<Arch>(r, index{}, row_position{});
-        };
-    }();
-    if constexpr (rewritten) {
       if constexpr (learns<similarity>)
-        similarity_backward(g_.similarity, sum + sums_.similarity);
+        similarity_backward<Query>(seen, dx, at, g_.similarity, sum + sums_.similarity);
       else
-        similarity_backward();
+        similarity_backward<Query>(seen, dx, at);
     }
     transform_row_backward<Arch>(f, x, dx, depth(), at, g, own_sum, rest);
+  }
+  template <bool Query, class... More>
+  void similarity_backward(const T* x, T* dx, const row_position& at, const More&... more) const {
+    if constexpr (Query)
+      spec_.similarity.template query_backward<Arch>(x, dx, depth(), at, more...);
+    else
+      spec_.similarity.template key_backward<Arch>(x, dx, depth(), at, more...);
+  }
+  template <bool Query> static constexpr bool rewrites() {
+    if constexpr (Query)
+      return requires(const similarity& y, T* r) {
+        y.template query<Arch>(r, index{}, row_position{});
+      };
+    else
+      return requires(const similarity& y, T* r) {
+        y.template key<Arch>(r, index{}, row_position{});
+      };
   }
 
   const Spec& spec_;
