@@ -108,6 +108,38 @@ void workspace() {
   report("workspace", difference(out, expected), out);
 }
 
+// The change of L = Σ out · d_out along a direction, and what the gradients say it is.
+void gradients() {
+  using heed::as;
+  const tensor<4> q = random(1, 2, 70, 64), k = random(1, 2, 70, 64), v = random(1, 2, 70, 64);
+  const tensor<4> d_out = random(1, 2, 70, 64), step = random(1, 2, 70, 64);
+  tensor<4> out(1, 2, 70, 64), dq(1, 2, 70, 64), dk(1, 2, 70, 64), dv(1, 2, 70, 64);
+  tensor<3> lse(1, 2, 70);
+  const heed::attention spec{.mask = heed::causal{}};
+  heed::attend(spec, as<"BHLD">(q), as<"BHLD">(k), as<"BHLD">(v),
+               {.out = as<"BHLD">(out), .lse = as<"BHL">(lse)});
+
+  // [gradients]
+  // With L a function of out and d_out = dL/d_out.
+  heed::attend_backward(spec, as<"BHLD">(q), as<"BHLD">(k), as<"BHLD">(v),
+                        {.out = as<"BHLD">(out), .lse = as<"BHL">(lse)}, as<"BHLD">(d_out),
+                        {.dq = as<"BHLD">(dq), .dk = as<"BHLD">(dk), .dv = as<"BHLD">(dv)});
+  // [/gradients]
+
+  const auto loss = [&](float by) {
+    const tensor<4> moved_q = q + step * by, moved_k = k + step * by, moved_v = v + step * by;
+    const tensor<0> sum =
+        (heed::attend(spec, moved_q, moved_k, moved_v) * d_out).cast<double>().sum().cast<float>();
+    return sum();
+  };
+  const tensor<0> slope = ((dq + dk + dv) * step).sum();
+  const float measured = (loss(1.0f / 64) - loss(-1.0f / 64)) * 32;
+  const bool right = std::abs(measured - slope()) < 1e-2f * std::abs(measured);
+  failures += !right;
+  std::printf("%-12s slope %.4f, measured %.4f%s\n", "gradients", double(slope()), double(measured),
+              right ? "" : "  WRONG");
+}
+
 }  // namespace
 
 int main() {
@@ -115,5 +147,6 @@ int main() {
   own_score();
   eigen();
   workspace();
+  gradients();
   return failures == 0 ? 0 : 1;
 }

@@ -3,13 +3,20 @@
 #pragma once
 
 #include <heed/attention/attend.hpp>
+#include <heed/attention/attend_backward.hpp>
+#include <heed/attention/backward.hpp>
+#include <heed/attention/columns.hpp>
 #include <heed/attention/few.hpp>
+#include <heed/attention/gradient.hpp>
 #include <heed/attention/intervals.hpp>
 #include <heed/attention/kv_heads.hpp>
 #include <heed/attention/outputs.hpp>
+#include <heed/attention/panel.hpp>
 #include <heed/attention/problem.hpp>
+#include <heed/attention/replay.hpp>
 #include <heed/attention/spec.hpp>
 #include <heed/attention/stream.hpp>
+#include <heed/attention/tile_states.hpp>
 #include <heed/core/axes.hpp>
 #include <heed/core/broadcast.hpp>
 #include <heed/core/check.hpp>
@@ -63,11 +70,13 @@
 #include <heed/score/bias.hpp>
 #include <heed/score/clamp.hpp>
 #include <heed/score/concept.hpp>
+#include <heed/score/gradient.hpp>
 #include <heed/score/key_bias.hpp>
 #include <heed/score/relative_bias.hpp>
 #include <heed/score/softcap.hpp>
 #include <heed/score/temperature.hpp>
 #include <heed/simd/convert.hpp>
+#include <heed/simd/dual.hpp>
 #include <heed/simd/exp2.hpp>
 #include <heed/simd/pack.hpp>
 #include <heed/simd/rows.hpp>
