@@ -13,7 +13,7 @@
 #pragma once
 
 #include <algorithm>
-#include <heed/attention/attend.hpp>
+#include <heed/attention/attend_backward.hpp>
 #include <heed/core/axes.hpp>
 #include <unsupported/Eigen/CXX11/Tensor>
 
@@ -106,6 +106,18 @@ void attend(const Spec& spec, Q&& q, K&& k, V&& v, const outputs& to, executor_r
             workspace_ref scratch = {}) {
   attend<Arch>(spec, detail::door(static_cast<Q&&>(q)), detail::door(static_cast<K&&>(k)),
                detail::door(static_cast<V&&>(v)), to, executor, scratch);
+}
+
+// heed::attend_backward where at least one operand is an Eigen object.
+template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V,
+          detail::enters DOut>
+  requires(!detail::are_views<Q, K, V, DOut>)
+void attend_backward(const Spec& spec, Q&& q, K&& k, V&& v, const saved& forward, DOut&& d_out,
+                     const std::type_identity_t<gradients<Spec>>& to, executor_ref executor = {},
+                     workspace_ref scratch = {}) {
+  attend_backward<Arch>(spec, detail::door(static_cast<Q&&>(q)), detail::door(static_cast<K&&>(k)),
+                        detail::door(static_cast<V&&>(v)), forward,
+                        operand(detail::door(static_cast<DOut&&>(d_out))), to, executor, scratch);
 }
 
 }  // namespace heed

@@ -16,7 +16,7 @@ template <class T, class Arch> struct shape {
   // Scores of one panel against one key tile stay in L1: 24 KB.
   static constexpr index key_tile = lanes == 1 ? 64 : 24 * 1024 / (panel * index(sizeof(T)));
   // Backward: keys of a tile, and queries of a block; P and dS of a block stay in L2.
-  static constexpr index backward_keys = 96;
+  static constexpr index backward_keys = 128;
   static constexpr index backward_rows = 192;
   // Keys of a piece of a tile that a mask cuts through.
   static constexpr index backward_cut = 24;
