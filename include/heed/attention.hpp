@@ -78,6 +78,7 @@
 #include <heed/simd/convert.hpp>
 #include <heed/simd/dual.hpp>
 #include <heed/simd/exp2.hpp>
+#include <heed/simd/lanes.hpp>
 #include <heed/simd/pack.hpp>
 #include <heed/simd/rows.hpp>
 #include <heed/simd/shape.hpp>

@@ -77,8 +77,8 @@ template <class Q, class T> auto fresh(const extents& e) {
 
 // heed::attend into a fresh object. Contract and cost of heed::attend.
 template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V>
-auto attend(const Spec& spec, Q&& q, K&& k, V&& v, executor_ref executor = {},
-            workspace_ref scratch = {}) {
+auto attend(const Spec& spec, Q&& q, K&& k, V&& v, const executor_ref& executor = {},
+            const workspace_ref& scratch = {}) {
   const auto from = detail::door(static_cast<Q&&>(q));
   const auto keys = detail::door(static_cast<K&&>(k));
   const auto values = detail::door(static_cast<V&&>(v));
@@ -86,7 +86,7 @@ auto attend(const Spec& spec, Q&& q, K&& k, V&& v, executor_ref executor = {},
   const extents &n = from.extent, &d = values.extent;
   auto out = detail::fresh<Q, element_type>({std::max<index>(n[0], 0), std::max<index>(n[1], 0),
                                              std::max<index>(n[2], 0), std::max<index>(d[3], 0)});
-  attend<Arch>(spec, from, keys, values, result(detail::door(out)), executor, scratch);
+  attend<Arch>(spec, from, keys, values, detail::door(out), executor, scratch);
   return out;
 }
 
@@ -94,16 +94,16 @@ auto attend(const Spec& spec, Q&& q, K&& k, V&& v, executor_ref executor = {},
 template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V,
           detail::enters Out>
   requires(!detail::are_views<Q, K, V, Out>)
-void attend(const Spec& spec, Q&& q, K&& k, V&& v, Out&& out, executor_ref executor = {},
-            workspace_ref scratch = {}) {
+void attend(const Spec& spec, Q&& q, K&& k, V&& v, Out&& out, const executor_ref& executor = {},
+            const workspace_ref& scratch = {}) {
   attend<Arch>(spec, detail::door(static_cast<Q&&>(q)), detail::door(static_cast<K&&>(k)),
-               detail::door(static_cast<V&&>(v)), result(detail::door(static_cast<Out&&>(out))),
-               executor, scratch);
+               detail::door(static_cast<V&&>(v)), detail::door(static_cast<Out&&>(out)), executor,
+               scratch);
 }
 template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V>
   requires(!detail::are_views<Q, K, V>)
-void attend(const Spec& spec, Q&& q, K&& k, V&& v, const outputs& to, executor_ref executor = {},
-            workspace_ref scratch = {}) {
+void attend(const Spec& spec, Q&& q, K&& k, V&& v, const outputs& to, const executor_ref& executor = {},
+            const workspace_ref& scratch = {}) {
   attend<Arch>(spec, detail::door(static_cast<Q&&>(q)), detail::door(static_cast<K&&>(k)),
                detail::door(static_cast<V&&>(v)), to, executor, scratch);
 }

@@ -52,38 +52,12 @@ inline void check_shapes(const problem& p) {
     broken("q, k and v must not be null");
 }
 
-template <class Spec> void check_policies(const Spec& spec, const problem_shape& shape) {
-  check_policy(spec.mask, shape);
-  check_policy(spec.similarity, shape);
-  check_policy(spec.score, shape);
-  check_policy(spec.normalizer, shape);
-  check_rows(spec.query, shape, {shape.batch, shape.heads, shape.queries, shape.depth});
-  check_rows(spec.key, shape, {shape.batch, shape.kv_heads, shape.keys, shape.depth});
-  check_rows(spec.value, shape, {shape.batch, shape.kv_heads, shape.keys, shape.value_depth});
-  check_rows(spec.output, shape, {shape.batch, shape.heads, shape.queries, shape.value_depth});
-  check_policy(spec.extra, shape);
-}
-
-template <class Spec> double resolved_scale(const Spec& spec, index depth) {
-  return std::isnan(spec.scale) ? spec.similarity.default_scale(depth) : spec.scale;
-}
-
 // The problem refers to the operands it is given.
 template <class Spec>
 problem checked(const Spec& spec, const operand& q, const operand& k, const operand& v,
                 const outputs& to) {
-  problem p{.shape = {.batch = q.extent[0],
-                      .heads = q.extent[1],
-                      .kv_heads = k.extent[1],
-                      .queries = q.extent[2],
-                      .keys = k.extent[2],
-                      .depth = q.extent[3],
-                      .value_depth = v.extent[3],
-                      .offset = k.extent[2] - q.extent[2]},
-            .q = q,
-            .k = k,
-            .v = v,
-            .to = to};
+  problem p{
+      .shape = shape_of(q.extent, k.extent, v.extent), .q = q, .k = k, .v = v, .to = to};
   check_shapes(p);
   if constexpr (!std::is_same_v<decltype(Spec::plan), none>) {
     if (spec.offset != aligned_ends)
@@ -101,6 +75,41 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
   return p;
 }
 
+// Any call, its types erased.
+template <class T, class Arch, class Spec>
+HEED_NOINLINE void attend_any(const Spec& spec, const operand& q, const operand& k,
+                              const operand& v, const outputs& to, const executor_ref& executor,
+                              const workspace_ref& scratch) {
+  const problem p = checked(spec, q, k, v, to);
+  const stream<T, Arch, Spec> driver(spec, p);
+  if (scratch.scratch) return driver.run(executor, *scratch.scratch);
+  workspace own;
+  driver.run(executor, own);
+}
+
+// Leaves a small call to driver `few`; false, and nothing done, where that does not take it.
+template <class Arch, class Spec, class Q, class K, class V, class Out>
+HEED_INLINE bool attend_few(const Spec& spec, const view<Q>& q, const view<K>& k, const view<V>& v,
+                            const Out& out, const result* lse) {
+  using T = compute_type<Q, K, V>;
+  constexpr bool same = (std::is_same_v<std::remove_const_t<Q>, T> &&
+                         std::is_same_v<std::remove_const_t<K>, T> &&
+                         std::is_same_v<std::remove_const_t<V>, T>);
+  if constexpr (plain_rows<Spec> && same) {
+    using driver = few<T, Arch, Spec>;
+    const typename driver::operands x{{q.data, q.extent, q.stride},
+                                      {k.data, k.extent, k.stride},
+                                      {v.data, v.extent, v.stride},
+                                      {static_cast<T*>(out.data), out.extent, out.stride},
+                                      lse};
+    if (!driver::fits(x)) return false;
+    driver::run(spec, x);
+    return true;
+  } else {
+    return false;
+  }
+}
+
 }  // namespace detail
 
 // o_i = Σ_j p_ij v_j of the given kind of attention.
@@ -111,22 +120,31 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
 // Throws std::invalid_argument, before anything is written, if a shape or a policy does not fit.
 // O(Lq · Lk · (D + Dv)) for what the mask leaves; memory linear in the lengths.
 template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
-void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const outputs& to,
-            executor_ref executor = {}, workspace_ref scratch = {}) {
-  const operand from[] = {view<const Q>(q), view<const K>(k), view<const V>(v)};
-  const detail::problem p = detail::checked(spec, from[0], from[1], from[2], to);
-  using compute = compute_type<Q, K, V>;
-  if constexpr (detail::plain_rows<Spec>)
-    if (detail::few<compute, Arch, Spec>::fits(p))
-      return detail::few<compute, Arch, Spec>::run(spec, p);
-  const detail::stream<compute, Arch, Spec> driver(spec, p);
-  if (scratch.scratch) return driver.run(executor, *scratch.scratch);
-  workspace own;
-  driver.run(executor, own);
+void attend(const Spec& spec, const view<Q>& q, const view<K>& k, const view<V>& v,
+            const outputs& to, const executor_ref& executor = {},
+            const workspace_ref& scratch = {}) {
+  using T = compute_type<Q, K, V>;
+  if (to.out.type == element_of<T>::value && !to.observe &&
+      detail::attend_few<Arch>(spec, q, k, v, to.out, &to.lse))
+    return;
+  detail::attend_any<T, Arch>(spec, view<const Q>(q), view<const K>(k), view<const V>(v), to,
+                              executor, scratch);
+}
+template <class Arch = simd::best, class Spec, storable Q, storable K, storable V, storable O>
+  requires(!std::is_const_v<O>)
+void attend(const Spec& spec, const view<Q>& q, const view<K>& k, const view<V>& v,
+            const view<O>& out, const executor_ref& executor = {},
+            const workspace_ref& scratch = {}) {
+  using T = compute_type<Q, K, V>;
+  if constexpr (std::is_same_v<O, T>)
+    if (detail::attend_few<Arch>(spec, q, k, v, out, nullptr)) return;
+  detail::attend_any<T, Arch>(spec, view<const Q>(q), view<const K>(k), view<const V>(v),
+                              outputs{.out = out}, executor, scratch);
 }
 template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
-void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const result& out,
-            executor_ref executor = {}, workspace_ref scratch = {}) {
+void attend(const Spec& spec, const view<Q>& q, const view<K>& k, const view<V>& v,
+            const result& out, const executor_ref& executor = {},
+            const workspace_ref& scratch = {}) {
   attend<Arch>(spec, q, k, v, outputs{.out = out}, executor, scratch);
 }
 

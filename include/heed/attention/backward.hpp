@@ -19,6 +19,7 @@
 #include <heed/attention/gradient.hpp>
 #include <heed/attention/replay.hpp>
 #include <heed/score/gradient.hpp>
+#include <heed/simd/lanes.hpp>
 
 namespace heed::detail {
 

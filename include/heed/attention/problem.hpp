@@ -16,6 +16,33 @@ struct problem {
   double scale = 1;
 };
 
+inline problem_shape shape_of(const extents& q, const extents& k, const extents& v) {
+  return {.batch = q[0],
+          .heads = q[1],
+          .kv_heads = k[1],
+          .queries = q[2],
+          .keys = k[2],
+          .depth = q[3],
+          .value_depth = v[3],
+          .offset = k[2] - q[2]};
+}
+
+template <class Spec> void check_policies(const Spec& spec, const problem_shape& shape) {
+  check_policy(spec.mask, shape);
+  check_policy(spec.similarity, shape);
+  check_policy(spec.score, shape);
+  check_policy(spec.normalizer, shape);
+  check_rows(spec.query, shape, {shape.batch, shape.heads, shape.queries, shape.depth});
+  check_rows(spec.key, shape, {shape.batch, shape.kv_heads, shape.keys, shape.depth});
+  check_rows(spec.value, shape, {shape.batch, shape.kv_heads, shape.keys, shape.value_depth});
+  check_rows(spec.output, shape, {shape.batch, shape.heads, shape.queries, shape.value_depth});
+  check_policy(spec.extra, shape);
+}
+
+template <class Spec> double resolved_scale(const Spec& spec, index depth) {
+  return std::isnan(spec.scale) ? spec.similarity.default_scale(depth) : spec.scale;
+}
+
 // One sequence of queries against one sequence of keys: a batch item, or a piece of a packed batch.
 struct sequence {
   index b = 0;               // as policies see it

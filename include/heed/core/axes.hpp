@@ -30,6 +30,16 @@ template <std::size_t N> struct axis_names {
       if (canonical(text[i]) > 3) return false;
     return true;
   }
+  constexpr std::size_t find(std::size_t axis, std::size_t from = 0) const {
+    for (std::size_t i = from; i < rank; ++i)
+      if (canonical(text[i]) == axis) return i;
+    return rank;
+  }
+  constexpr bool repeated() const {
+    for (std::size_t i = 0; i < rank; ++i)
+      if (find(canonical(text[i]), i + 1) < rank) return true;
+    return false;
+  }
   constexpr bool adjacent() const {
     for (std::size_t i = 0; i < rank; ++i)
       for (std::size_t j = i + 2; j < rank; ++j)
@@ -40,8 +50,21 @@ template <std::size_t N> struct axis_names {
 
 namespace detail {
 
+// No letter twice: no test is left at run time.
+template <axis_names Axes, class T>
+view<T> unfolded(T* data, const index* extent, const index* stride) {
+  constexpr std::size_t at[] = {Axes.find(0), Axes.find(1), Axes.find(2), Axes.find(3)};
+  const auto of = [](const index* list, std::size_t i, index absent) {
+    return i < Axes.rank ? list[i] : absent;
+  };
+  return {data,
+          {of(extent, at[0], 1), of(extent, at[1], 1), of(extent, at[2], 1), of(extent, at[3], 1)},
+          {of(stride, at[0], 0), of(stride, at[1], 0), of(stride, at[2], 0), of(stride, at[3], 1)}};
+}
+
 template <axis_names Axes, class T>
 view<T> folded(T* data, const index* extent, const index* stride) {
+  if constexpr (!Axes.repeated()) return unfolded<Axes>(data, extent, stride);
   view<T> v(data, {1, 1, 1, 1}, {0, 0, 0, 1});
   bool seen[4] = {};
   for (std::size_t i = 0; i < Axes.rank; ++i) {

@@ -25,6 +25,23 @@ struct softmax {
     return moved;
   }
 
+  // All the keys of a row, few enough for registers: `start` and one `absorb`.
+  template <class Arch, class T>
+  HEED_INLINE row_state<simd::batch<T, Arch>> absorb_all(T* s, index pitch, index keys) const {
+    using B = simd::batch<T, Arch>;
+    const B unit = simd::constant<B>(simd::log2e);
+    row_state<B> state{B(nothing<T>), B(T(0))};
+    for (index j = 0; j < keys; ++j)
+      state.max = simd::max(state.max, B(simd::load<T, Arch>(s + j * pitch) * unit));
+    for (index j = 0; j < keys; ++j) {
+      T* x = s + j * pitch;
+      const B p = simd::exp2(B(simd::fma(simd::load<T, Arch>(x), unit, B(B(T(0)) - state.max))));
+      simd::store(x, p);
+      state.sum = state.sum + p;
+    }
+    return state;
+  }
+
   template <class B> B finish(const row_state<B>& state) const {
     using simd::constant;
     return simd::select(empty(state), constant<B>(0), B(constant<B>(1) / state.sum));

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <heed/core/policy.hpp>
+#include <heed/simd/lanes.hpp>
 #include <heed/simd/simd.hpp>
 
 namespace heed {

@@ -118,12 +118,6 @@ xsimd::batch<T, A> select(const xsimd::batch_bool<T, A>& c, const xsimd::batch<T
                           const xsimd::batch<T, A>& b) {
   return xsimd::select(c, a, b);
 }
-template <class T, class Arch> T sum_lanes(const batch<T, Arch>& x) {
-  T each[static_cast<std::size_t>(width<T, Arch>)], sum = 0;
-  simd::store(each, x);
-  for (const T y : each) sum += y;
-  return sum;
-}
 inline bool any(bool c) { return c; }
 template <class T, class A> bool any(const xsimd::batch_bool<T, A>& c) { return xsimd::any(c); }
 inline bool both(bool a, bool b) { return a && b; }

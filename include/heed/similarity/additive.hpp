@@ -11,6 +11,7 @@
 #include <heed/core/check.hpp>
 #include <heed/core/parameters.hpp>
 #include <heed/simd/dual.hpp>
+#include <heed/simd/lanes.hpp>
 #include <heed/simd/rows.hpp>
 
 namespace heed {

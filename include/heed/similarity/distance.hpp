@@ -8,6 +8,7 @@
 #pragma once
 
 #include <heed/core/check.hpp>
+#include <heed/simd/lanes.hpp>
 #include <heed/simd/rows.hpp>
 
 namespace heed {
