@@ -102,8 +102,8 @@ void attend(const Spec& spec, Q&& q, K&& k, V&& v, Out&& out, const executor_ref
 }
 template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V>
   requires(!detail::are_views<Q, K, V>)
-void attend(const Spec& spec, Q&& q, K&& k, V&& v, const outputs& to, const executor_ref& executor = {},
-            const workspace_ref& scratch = {}) {
+void attend(const Spec& spec, Q&& q, K&& k, V&& v, const outputs& to,
+            const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
   attend<Arch>(spec, detail::door(static_cast<Q&&>(q)), detail::door(static_cast<K&&>(k)),
                detail::door(static_cast<V&&>(v)), to, executor, scratch);
 }

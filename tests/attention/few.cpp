@@ -37,8 +37,8 @@ template <class T> double difference(const operand_block<T>& x, const operand_bl
           const double got = double(x.read()(b, h, l, d)), expected = y.read()(b, h, l, d);
           if (got == expected) continue;  // two infinities
           const double apart = std::abs(got - expected);
-          worst = std::isnan(apart) ? std::numeric_limits<double>::infinity()
-                                    : std::max(worst, apart);
+          worst =
+              std::isnan(apart) ? std::numeric_limits<double>::infinity() : std::max(worst, apart);
         }
   return worst;
 }

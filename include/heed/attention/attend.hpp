@@ -56,8 +56,7 @@ inline void check_shapes(const problem& p) {
 template <class Spec>
 problem checked(const Spec& spec, const operand& q, const operand& k, const operand& v,
                 const outputs& to) {
-  problem p{
-      .shape = shape_of(q.extent, k.extent, v.extent), .q = q, .k = k, .v = v, .to = to};
+  problem p{.shape = shape_of(q.extent, k.extent, v.extent), .q = q, .k = k, .v = v, .to = to};
   check_shapes(p);
   if constexpr (!std::is_same_v<decltype(Spec::plan), none>) {
     if (spec.offset != aligned_ends)
@@ -92,9 +91,9 @@ template <class Arch, class Spec, class Q, class K, class V, class Out>
 HEED_INLINE bool attend_few(const Spec& spec, const view<Q>& q, const view<K>& k, const view<V>& v,
                             const Out& out, const result* lse) {
   using T = compute_type<Q, K, V>;
-  constexpr bool same = (std::is_same_v<std::remove_const_t<Q>, T> &&
-                         std::is_same_v<std::remove_const_t<K>, T> &&
-                         std::is_same_v<std::remove_const_t<V>, T>);
+  constexpr bool same =
+      (std::is_same_v<std::remove_const_t<Q>, T> && std::is_same_v<std::remove_const_t<K>, T> &&
+       std::is_same_v<std::remove_const_t<V>, T>);
   if constexpr (plain_rows<Spec> && same) {
     using driver = few<T, Arch, Spec>;
     const typename driver::operands x{{q.data, q.extent, q.stride},

@@ -48,17 +48,13 @@ template <class T, class Arch, class Spec> class few {
   // this small a chain of them costs as much as the products.
   static HEED_INLINE bool fits(const operands& x) {
     const extents &q = x.q.extent, &k = x.k.extent, &v = x.v.extent, &o = x.out.extent;
-    if (!((q[2] <= most) & (k[2] <= tuned::few))) return false;
-    const bool some = (q[0] > 0) & (q[1] > 0) & (k[1] > 0) & (q[2] > 0) & (k[2] >= 0) &
-                      (q[3] > 0) & (v[3] >= 0);
-    const bool agree = (q[0] == k[0]) & (q[0] == v[0]) & (q[0] == o[0]) & (q[1] == o[1]) &
-                       (k[1] == v[1]) & (q[2] == o[2]) & (k[2] == v[2]) & (q[3] == k[3]) &
-                       (v[3] == o[3]);
-    const bool in_place = (x.q.stride[3] == 1) & (x.k.stride[3] == 1) & (x.v.stride[3] == 1) &
-                          (x.out.stride[3] == 1) & (x.q.data != nullptr) & (x.k.data != nullptr) &
-                          (x.v.data != nullptr) & (x.out.data != nullptr);
-    return (some & agree & in_place) && (q[1] == k[1] || q[1] % k[1] == 0) &&
-           (!x.lse || !x.lse->present() || reports(x));
+    return all(q[2] <= most, k[2] <= tuned::few) &&
+           all(q[0] > 0, q[1] > 0, k[1] > 0, q[2] > 0, k[2] >= 0, q[3] > 0, v[3] >= 0, q[0] == k[0],
+               q[0] == v[0], q[0] == o[0], q[1] == o[1], k[1] == v[1], q[2] == o[2], k[2] == v[2],
+               q[3] == k[3], v[3] == o[3], x.q.stride[3] == 1, x.k.stride[3] == 1,
+               x.v.stride[3] == 1, x.out.stride[3] == 1, x.q.data != nullptr, x.k.data != nullptr,
+               x.v.data != nullptr, x.out.data != nullptr) &&
+           (q[1] == k[1] || q[1] % k[1] == 0) && (!x.lse || !x.lse->present() || reports(x));
   }
 
   static HEED_INLINE void run(const Spec& spec, const operands& x) {
@@ -71,6 +67,8 @@ template <class T, class Arch, class Spec> class few {
   }
 
  private:
+  template <class... Bool> static HEED_INLINE bool all(Bool... each) { return (each & ...); }
+
   static constexpr bool masks = !std::is_same_v<decltype(Spec::mask), full>;
 
   static bool reports(const operands& x) {
