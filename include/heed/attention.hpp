@@ -14,6 +14,7 @@
 #include <heed/attention/panel.hpp>
 #include <heed/attention/problem.hpp>
 #include <heed/attention/replay.hpp>
+#include <heed/attention/rows.hpp>
 #include <heed/attention/spec.hpp>
 #include <heed/attention/stream.hpp>
 #include <heed/attention/tile_states.hpp>
@@ -70,6 +71,7 @@
 #include <heed/score/bias.hpp>
 #include <heed/score/clamp.hpp>
 #include <heed/score/concept.hpp>
+#include <heed/score/fetch.hpp>
 #include <heed/score/gradient.hpp>
 #include <heed/score/key_bias.hpp>
 #include <heed/score/relative_bias.hpp>

@@ -89,6 +89,29 @@ TEST_CASE("rows sit where their ids say") {
       8, 16, shapes());
 }
 
+TEST_CASE("a row among others becomes what its position alone makes of it") {
+  constexpr heed::index count = 70, channels = 150, stride = 160, from = -21;
+  for (const auto pairs : {heed::rope_pairs::neox, heed::rope_pairs::interleaved}) {
+    const heed::rope r{heed::rotations::yarn(140, 10000, 4, 64), pairs};
+    const auto x = random<float>({1, 1, count, stride}, 1);
+    auto together = x, direct = x;
+    using best = heed::simd::best;
+    r.rows<best>(together.data.data(), stride, count, channels, {.pos = from});
+    for (heed::index i = 0; i < count; ++i)
+      r.row<best>(direct.data.data() + i * stride, channels, {.pos = from + i});
+    // The same sines to an ulp or so: two products of numbers below 4 and their sum.
+    for (std::size_t i = 0; i < x.data.size(); ++i)
+      CHECK(together.data[i] == Approx(direct.data[i]).margin(2e-6));
+    for (const heed::index first : {1, 11, 37}) {
+      auto later = x;
+      r.rows<best>(later.data.data() + first * stride, stride, count - first, channels,
+                   {.pos = from + first});
+      CHECK(std::equal(later.data.begin() + first * stride, later.data.end(),
+                       together.data.begin() + first * stride));
+    }
+  }
+}
+
 TEST_CASE("frequencies are those of each scaling") {
   const heed::index r = 64;
   check_rotation(heed::rotations::plain(r), reference::unscaled(r, 10000));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <heed/attention/problem.hpp>
+#include <heed/attention/rows.hpp>
 #include <heed/attention/tile_states.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/mask/concept.hpp>
@@ -144,13 +145,8 @@ template <class T, class Arch, class Spec> class kv_heads {
 
   bool stages_values() const { return rewrites_values || !simd::stored_as<T>(p_.v); }
   void prepare_keys(const sequence& s, index h, index first, index count, T* k) const {
-    for (index j = first; j < first + count; ++j) {
-      T* row = k + j * width_;
-      const row_position at{s.b, h, j, s.slot + j};
-      simd::load_row(p_.k.type, p_.k.row(s.batch, h, at.row), p_.k.stride[3], p_.shape.depth, row);
-      simd::transform_row<Arch>(spec_.key, row, p_.shape.depth, at);
-      rewrite(row, at);
-    }
+    load_rows<Arch>(p_.k, s.batch, spec_.key, {s.b, h, first, s.slot + first}, count, width_,
+                    k + first * width_, [&](T* row, const row_position& at) { rewrite(row, at); });
   }
   void rewrite(T* row, const row_position& at) const {
     if constexpr (requires { spec_.similarity.template key<Arch>(row, p_.shape.depth, at); })

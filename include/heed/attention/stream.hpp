@@ -21,6 +21,7 @@
 #include <heed/core/executor.hpp>
 #include <heed/normalizer/elementwise.hpp>
 #include <heed/score/concept.hpp>
+#include <heed/score/fetch.hpp>
 #include <heed/simd/tile.hpp>
 
 namespace heed::detail {
@@ -188,8 +189,8 @@ template <class T, class Arch, class Spec> class stream {
     } else {
       for (index lane = 0; lane < p.rows; lane += W) {
         const index some = std::min(W, p.rows - lane);
-        for (index i = 0; i < some; ++i)
-          load_query({s.b, p.h, q + lane + i, row + lane + i}, s, staged + i * width_);
+        load_rows<Arch>(p_.q, s.batch, spec_.query, {s.b, p.h, q + lane, row + lane}, some, width_,
+                        staged, [&](T* x, const row_position& at) { rewrite(x, at); });
         simd::to_lanes<T, Arch>(staged, width_, some, width_, scale, p.q + lane, p.pitch);
       }
     }
@@ -205,9 +206,7 @@ template <class T, class Arch, class Spec> class stream {
       p.keys.collect(spec_.mask, {.b = s.b, .h = p.h, .q = q, .row = row}, p.rows, p.pitch, s.keys);
     }
   }
-  void load_query(const row_position& at, const sequence& s, T* row) const {
-    simd::load_row(p_.q.type, p_.q.row(s.batch, at.h, at.row), p_.q.stride[3], p_.shape.depth, row);
-    simd::transform_row<Arch>(spec_.query, row, p_.shape.depth, at);
+  void rewrite(T* row, const row_position& at) const {
     if constexpr (requires { spec_.similarity.template query<Arch>(row, p_.shape.depth, at); })
       spec_.similarity.template query<Arch>(row, p_.shape.depth, at);
   }
@@ -278,22 +277,24 @@ template <class T, class Arch, class Spec> class stream {
 
   void visit(panel& p, const sequence& seq, const kv_head<T>& from, index t, span keys, T* s,
              T* tables) const {
+    const tile at{.b = seq.b,
+                  .h = p.h,
+                  .q = p.row + seq.offset,
+                  .row = seq.row + p.row,
+                  .rows = p.rows,
+                  .k = keys.begin,
+                  .slot = seq.slot + keys.begin,
+                  .keys = keys.size(),
+                  .pitch = p.pitch};
     [[maybe_unused]] cover inside = cover::some;
     if constexpr (masks) {
-      const index q = p.row + seq.offset;
-      inside = known(residual(spec_.mask), block{seq.b, p.h, {q, q + p.rows}, keys});
+      inside = known(residual(spec_.mask), block{seq.b, p.h, {at.q, at.q + at.rows}, keys});
       if (inside == cover::none) return;
     }
-    score_rows(p, from.k + keys.begin * from.k_stride, from.k_stride, keys.size(), s);
-    [[maybe_unused]] const tile at{.b = seq.b,
-                                   .h = p.h,
-                                   .q = p.row + seq.offset,
-                                   .row = seq.row + p.row,
-                                   .rows = p.rows,
-                                   .k = keys.begin,
-                                   .slot = seq.slot + keys.begin,
-                                   .keys = keys.size(),
-                                   .pitch = p.pitch};
+    while_fetching(spec_.score, at, tuned::between, [&](index j, index count) {
+      score_rows(p, from.k + (keys.begin + j) * from.k_stride, from.k_stride, count,
+                 s + j * p.pitch);
+    });
     if constexpr (scores) modify_panel<Arch>(spec_.score, at, s, tables);
     auto accumulate = simd::accumulate<T, Arch>;
     if constexpr (masks)

@@ -47,6 +47,13 @@ struct tile {
   index q = 0, row = 0, rows = 0;  // first position, first row, number of valid rows
   index k = 0, slot = 0, keys = 0;
   index pitch = 0;  // lanes in a panel row
+
+  // `count` of the queries, from the given one on.
+  constexpr tile rows_of(index first, index count) const {
+    tile part = *this;
+    part.q += first, part.row += first, part.rows = count;
+    return part;
+  }
 };
 
 // What a row transform (prologue or epilogue) is told about its row.

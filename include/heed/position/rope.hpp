@@ -30,6 +30,13 @@ struct rope {
     turn_pairs<Arch>(dx, by.pairs(), pairs, 0, by.pairs(), -double(position), by.theta.data(),
                      by.magnitude);
   }
+  // Rows of consecutive positions, `stride` apart.
+  template <class Arch, class T>
+  void rows(T* x, index stride, index count, index channels, const row_position& at) const {
+    if (!ids.data) return turn_rows<Arch>(x, stride, count, pairs, at.pos, by);
+    for (index i = 0; i < count; ++i)
+      row<Arch>(x + i * stride, channels, {at.b, at.h, at.pos + i, at.row + i});
+  }
   // A row that sits at p comes to sit at p + positions (a rotated key cache that moves). The
   // magnitude is in the row already.
   template <class Arch = simd::best, class T> void advance(T* x, index positions) const {

@@ -107,18 +107,56 @@ inline rotation longrope(index channels, double base, const std::vector<double>&
 
 }  // namespace rotations
 
+namespace detail {
+
+template <class Arch, class T>
+HEED_INLINE void rotate_pairs(T* row, index half, rope_pairs pairs, index first, index count,
+                              const T* sine, const T* cosine) {
+  if (pairs == rope_pairs::neox)
+    simd::rotate<T, Arch>(row + first, row + first + half, 1, count, sine, cosine);
+  else
+    simd::rotate<T, Arch>(row + 2 * first, row + 2 * first + 1, 2, count, sine, cosine);
+}
+
+}  // namespace detail
+
 // Turns pairs [first, first + count) of a row with `half` rotated pairs by position · theta[c].
 template <class Arch, class T>
 void turn_pairs(T* row, index half, rope_pairs pairs, index first, index count, double position,
                 const double* theta, double magnitude) {
   for (index c = 0; c < count; c += simd::most_angles) {
-    const index some = std::min(simd::most_angles, count - c), at = first + c;
+    const index some = std::min(simd::most_angles, count - c);
     T sine[simd::most_angles], cosine[simd::most_angles];
     simd::sincos<T, Arch>(position, theta + c, some, magnitude, sine, cosine);
-    if (pairs == rope_pairs::neox)
-      simd::rotate<T, Arch>(row + at, row + at + half, 1, some, sine, cosine);
-    else
-      simd::rotate<T, Arch>(row + 2 * at, row + 2 * at + 1, 2, some, sine, cosine);
+    detail::rotate_pairs<Arch>(row, half, pairs, first + c, some, sine, cosine);
+  }
+}
+
+// Turns `rows` rows, `stride` apart, at positions from `position` on. Runs of rows begin at
+// multiples of their length, so that what a row becomes depends on its position alone.
+template <class Arch, class T>
+void turn_rows(T* x, index stride, index rows, rope_pairs pairs, index position,
+               const rotation& by) {
+  const index half = by.pairs();
+  if constexpr (std::is_same_v<T, float> && !std::is_same_v<Arch, simd::scalar>) {
+    constexpr index most = simd::most_positions, angles = simd::most_angles;
+    float sine[most * angles], cosine[most * angles];
+    for (index done = 0; done < rows;) {
+      const index skip = (position + done) & (most - 1), some = std::min(most - skip, rows - done);
+      for (index c = 0; c < half; c += angles) {
+        const index count = std::min(angles, half - c);
+        simd::sincos_rows<Arch>(double(position + done - skip), skip, skip + some,
+                                by.theta.data() + c, count, by.magnitude, sine, cosine);
+        for (index i = 0; i < some; ++i)
+          detail::rotate_pairs<Arch>(x + (done + i) * stride, half, pairs, c, count,
+                                     sine + i * angles, cosine + i * angles);
+      }
+      done += some;
+    }
+  } else {
+    for (index i = 0; i < rows; ++i)
+      turn_pairs<Arch>(x + i * stride, half, pairs, 0, half, double(position + i), by.theta.data(),
+                       by.magnitude);
   }
 }
 

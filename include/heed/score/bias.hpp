@@ -80,6 +80,13 @@ struct bias {
       }
     }
   }
+  // Where keys lie next to each other; else the table is small or read by queries.
+  void fetch(const tile& at) const {
+    if (values.extent[2] == 1 || values.extent[3] == 1 || values.stride[3] != 1) return;
+    for (index i = 0; i < at.rows; ++i)
+      simd::prefetch(broadcast::element_address(values, at.b, at.h, at.row + i, at.slot),
+                     at.keys * size_of(values.type));
+  }
   index scratch(index pitch, index keys) const { return pitch * keys; }
   void check(const problem_shape& shape) const {
     broadcast::check("heed::bias", "the bias", values,

@@ -28,6 +28,22 @@ void transform_row(const F& f, T* row, index depth, const row_position& at) {
   }
 }
 
+// The same for `count` rows of consecutive positions, `stride` apart, the first of them at `at`. A
+// transform to which its neighbours are of use has `rows<Arch>(x, stride, count, channels, at)`.
+template <class Arch, class F, class T>
+void transform_rows(const F& f, T* x, index stride, index count, index depth,
+                    const row_position& at) {
+  if constexpr (is_chain<F>) {
+    transform_rows<Arch>(f.first, x, stride, count, depth, at);
+    transform_rows<Arch>(f.second, x, stride, count, depth, at);
+  } else if constexpr (requires { f.template rows<Arch>(x, stride, count, depth, at); }) {
+    f.template rows<Arch>(x, stride, count, depth, at);
+  } else if constexpr (!std::is_same_v<F, none>) {
+    for (index i = 0; i < count; ++i)
+      transform_row<Arch>(f, x + i * stride, depth, {at.b, at.h, at.pos + i, at.row + i});
+  }
+}
+
 // Values of one key tile, [channels / 4][tile][4] with absent channels zero: `block` is 4 · tile.
 // Eight rows at a time: whole lines are written, and rows a power of two apart stay in L1 until
 // all their channels are read.

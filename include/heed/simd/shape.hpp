@@ -20,6 +20,8 @@ template <class T, class Arch> struct shape {
   static constexpr index backward_rows = 192;
   // Keys of a piece of a tile that a mask cuts through.
   static constexpr index backward_cut = 24;
+  // Keys scored between two requests for rows of a score table.
+  static constexpr index between = 16;
   // Panels that share a key tile while it is in L2.
   static constexpr index panels = 4;
   // Up to this many queries and keys a call is dearer than its products: driver `few`.
