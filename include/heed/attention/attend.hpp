@@ -80,10 +80,14 @@ HEED_NOINLINE void attend_any(const Spec& spec, const operand& q, const operand&
                               const operand& v, const outputs& to, const executor_ref& executor,
                               const workspace_ref& scratch) {
   const problem p = checked(spec, q, k, v, to);
-  const stream<T, Arch, Spec> driver(spec, p);
-  if (scratch.scratch) return driver.run(executor, *scratch.scratch);
-  workspace own;
-  driver.run(executor, own);
+  if constexpr (has_driver<decltype(Spec::weights)>) {
+    spec.weights.template attend<T, Arch>(spec, q, k, v, to, executor, scratch);
+  } else {
+    const stream<T, Arch, Spec> driver(spec, p);
+    if (scratch.scratch) return driver.run(executor, *scratch.scratch);
+    workspace own;
+    driver.run(executor, own);
+  }
 }
 
 // Leaves a small call to driver `few`; false, and nothing done, where that does not take it.

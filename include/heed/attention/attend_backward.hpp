@@ -14,6 +14,17 @@ struct saved {
   operand lse{};
 };
 
+// dL/d_out, and dL/d_lse [B,H,Lq] where L depends on that as well.
+struct upstream {
+  operand out{};
+  operand lse{};
+
+  template <class X>
+    requires std::is_convertible_v<const X&, operand>
+  upstream(const X& d_out) : out(d_out) {}  // NOLINT: mostly there is nothing else
+  upstream(const operand& d_out, const operand& d_lse) : out(d_out), lse(d_lse) {}
+};
+
 // Where the gradients go; what is absent is not computed.
 template <class Spec> struct gradients {
   result dq{}, dk{}, dv{};
@@ -53,11 +64,10 @@ inline void check_backward(const problem& p, const backward_operands& x, const o
   if (x.dq.present()) same("dq", x.dq, p.q, "dq must have the shape of q");
   if (x.dk.present()) same("dk", x.dk, p.k, "dk must have the shape of k");
   if (x.dv.present()) same("dv", x.dv, p.v, "dv must have the shape of v");
-  if (lse.present()) {
-    operand rows = x.out;
-    rows.extent[3] = 1;
-    same("lse", lse, rows, "lse must be [B,H,Lq]");
-  }
+  operand rows = x.out;
+  rows.extent[3] = 1;
+  if (lse.present()) same("lse", lse, rows, "lse must be [B,H,Lq]");
+  if (x.d_lse.present()) same("d_lse", x.d_lse, rows, "d_lse must be [B,H,Lq]");
 }
 
 template <class T> view<T> dense_rows(std::vector<T>& memory, const extents& e) {
@@ -71,6 +81,7 @@ template <class T> view<T> dense_rows(std::vector<T>& memory, const extents& e) 
 // and dL by the learned numbers of the policies:
 //   P = weights(S), dV = Pᵀ dO, dP = dO Vᵀ, dS_ij = p_ij (dp_ij - δ_i), δ_i = Σ dO·O,
 //   dQ = c · dS K, dK = c · dSᵀ Q                            (softmax; others by their `dscore`)
+// where dL/d_lse is given, δ_i = Σ dO·O - dlse_i
 // and through score modifiers, prologues and output transforms in reverse.
 //   attend_backward(spec, q, k, v, {.out = out, .lse = lse}, d_out, {.dq = dq, .dk = dk, .dv = dv})
 // Shapes as for `attend`; gradients have the shape of what they belong to. Same bits for any
@@ -78,8 +89,9 @@ template <class T> view<T> dense_rows(std::vector<T>& memory, const extents& e) 
 // anything is written, if a shape or a policy does not fit. O(Lq · Lk · (D + Dv)) for what the mask
 // leaves: 10 · Lq · Lk · D flops where D = Dv; memory linear in the lengths.
 template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
+  requires(!has_driver<decltype(Spec::weights)>)
 void attend_backward(const Spec& spec, view<Q> q, view<K> k, view<V> v, const saved& forward,
-                     const operand& d_out, const std::type_identity_t<gradients<Spec>>& to,
+                     const upstream& d, const std::type_identity_t<gradients<Spec>>& to,
                      executor_ref executor = {}, workspace_ref scratch = {}) {
   using T = compute_type<Q, K, V>;
   const operand from[] = {view<const Q>(q), view<const K>(k), view<const V>(v)};
@@ -99,8 +111,10 @@ void attend_backward(const Spec& spec, view<Q> q, view<K> k, view<V> v, const sa
     again.out = detail::dense_rows(out_memory, shape);
   }
   const detail::problem p = detail::checked(spec, from[0], from[1], from[2], again);
-  const detail::backward_operands x{again.out, d_out, to.dq, to.dk, to.dv};
+  const detail::backward_operands x{again.out, d.out, d.lse, to.dq, to.dk, to.dv};
   detail::check_backward(p, x, forward.lse);
+  if (!logarithmic && d.lse.present())
+    check::fail("heed::attend_backward", "this normaliser has no log-sum-exp", {{"d_lse", d.lse}});
   check_gradients(spec, to.spec);
 
   problem_shape tensors = p.shape;
@@ -119,6 +133,14 @@ void attend_backward(const Spec& spec, view<Q> q, view<K> k, view<V> v, const sa
     states.read(forward.lse);
   }
   detail::backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
+}
+
+template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
+  requires has_driver<decltype(Spec::weights)>
+void attend_backward(const Spec& spec, view<Q> q, view<K> k, view<V> v, const saved& forward,
+                     const upstream& d, const std::type_identity_t<gradients<Spec>>& to,
+                     executor_ref executor = {}, workspace_ref scratch = {}) {
+  spec.weights.template backward<Arch>(spec, q, k, v, forward, d, to, executor, scratch);
 }
 
 }  // namespace heed

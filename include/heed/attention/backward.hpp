@@ -20,11 +20,12 @@
 #include <heed/attention/replay.hpp>
 #include <heed/score/gradient.hpp>
 #include <heed/simd/lanes.hpp>
+#include <heed/weights/concept.hpp>
 
 namespace heed::detail {
 
 struct backward_operands {
-  operand out, d_out;
+  operand out, d_out, d_lse;
   result dq, dk, dv;
 };
 
@@ -38,7 +39,7 @@ template <class T, class Arch, class Spec> class backward {
   static constexpr bool own = own_products<similarity, T, Arch>;
   static constexpr bool keeps_scores = needs_scores<decltype(Spec::score)>();
   static constexpr bool elementwise_weights = from::elementwise_weights;
-  static constexpr bool edits = !std::is_same_v<decltype(Spec::weights), none>;
+  static constexpr bool edits = scales_weights<decltype(Spec::weights), Arch, T>;
   static constexpr bool has_extra = !std::is_same_v<decltype(Spec::extra), none>;
   // Panels of keys and queries: raw scores and those shown to the normaliser only where asked for.
   static constexpr index squares = 2 + keeps_scores + elementwise_weights;
@@ -183,7 +184,7 @@ template <class T, class Arch, class Spec> class backward {
           if (lane + j >= x.rows) continue;
           const row_position at{s.b, h, r + s.offset, s.row + r};
           load_gradient(at, s.batch, grad, out, sums_.of(chunk));
-          d.delta[r] = product(grad, out);
+          d.delta[r] = product(grad, out) - lse_gradient(at, s.batch);
           if constexpr (learns<decltype(Spec::normalizer)>)
             sums_.add_row(at, double(d.max[r]) * simd::ln2, double(d.delta[r]), chunk);
         }
@@ -204,6 +205,13 @@ template <class T, class Arch, class Spec> class backward {
     simd::load_row(x_.out.type, x_.out.row(batch, at.h, at.row), x_.out.stride[3], n, out);
     transform_row_backward<Arch>(spec_.output, out, grad, n, at, g_.output, sum + sums_.output,
                                  out + row_width());
+  }
+  // d lse_i / ds_ij = p_ij.
+  T lse_gradient(const row_position& at, index batch) const {
+    T value(0);
+    if (x_.d_lse.present())
+      simd::load_row(x_.d_lse.type, x_.d_lse.row(batch, at.h, at.row), 1, 1, &value);
+    return value;
   }
   // Rows of v_.width() channels.
   T product(const T* x, const T* y) const {
@@ -368,7 +376,9 @@ template <class T, class Arch, class Spec> class backward {
     simd::scores<T, Arch>(x.vectors, t.v + offset * v_.width(), v_.width(), count, d_out, x.pitch,
                           value_depth(), ds, pitch);
     const tile at = replay_.read.corner(x, s, keys, pitch);
-    if constexpr (edits) scale_weights(at, ds, spare);
+    const bool edited = edits && !extra;
+    if constexpr (edits)
+      if (edited) scale_gradient(at, p, ds, spare, sum);
     const auto& steps = steps_of(spec_.normalizer);
     const B zero(T(0)), lowest(masked<T> / 2);
     for (index v = 0; v < x.vectors; ++v) {
@@ -386,7 +396,10 @@ template <class T, class Arch, class Spec> class backward {
         }
       }
     }
-    if constexpr (edits) scale_weights(at, p, spare);
+    if (edited)
+      for (index i = 0; i < count * pitch; i += pitch)
+        for (index l = i; l < i + x.vectors * W; l += W)
+          simd::store(p + l, B(simd::load<T, Arch>(p + l) * simd::load<T, Arch>(spare + l)));
     if constexpr (has_score<Spec>)
       if (!extra)
         score_backward<Arch>(spec_.score, g_.score, at, raw, ds, sum + sums_.score, spare);
@@ -394,11 +407,14 @@ template <class T, class Arch, class Spec> class backward {
       std::fill(ds + j * pitch + x.rows, ds + j * pitch + x.vectors * W, T(0));
     return hidden;
   }
-  // x *= the factor that the weights policy puts on each pair.
-  void scale_weights(const tile& at, T* x, T* factors) const {
-    spec_.weights.template factors<Arch>(at, factors);
-    for (index j = 0; j < at.keys; ++j)
-      for (index l = 0; l < at.rows; ++l) x[j * at.pitch + l] *= factors[j * at.pitch + l];
+  // dP from the derivative by the edited weights; the factors stay in `factors`.
+  void scale_gradient(const tile& at, const T* p, T* dp, T* factors, double* sum) const {
+    if constexpr (learns<decltype(Spec::weights)>)
+      spec_.weights.template add_gradient<Arch>(g_.weights, at, p, dp, sum + sums_.weights);
+    spec_.weights.template factors<Arch, T>(at, [dp, factors](index i, const B& f) {
+      simd::store(factors + i, f);
+      simd::store(dp + i, B(simd::load<T, Arch>(dp + i) * f));
+    });
   }
 
   // dK' and dV' of one row of the tile, before the prologues.

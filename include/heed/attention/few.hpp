@@ -22,9 +22,10 @@ namespace heed::detail {
 template <class Spec>
 inline constexpr bool plain_rows =
     std::is_same_v<decltype(Spec::similarity), dot> &&
-    std::is_same_v<decltype(Spec::query), none> && std::is_same_v<decltype(Spec::key), none> &&
-    std::is_same_v<decltype(Spec::value), none> && std::is_same_v<decltype(Spec::output), none> &&
-    std::is_same_v<decltype(Spec::extra), none> && std::is_same_v<decltype(Spec::plan), none>;
+    std::is_same_v<decltype(Spec::weights), none> && std::is_same_v<decltype(Spec::query), none> &&
+    std::is_same_v<decltype(Spec::key), none> && std::is_same_v<decltype(Spec::value), none> &&
+    std::is_same_v<decltype(Spec::output), none> && std::is_same_v<decltype(Spec::extra), none> &&
+    std::is_same_v<decltype(Spec::plan), none>;
 
 template <class T, class Arch, class Spec> class few {
   using B = simd::batch<T, Arch>;

@@ -9,6 +9,7 @@
 // and, by the place it stands in, one member that adds to those sums:
 //   .score        add_gradient<Arch>(g, tile, s, ds, sum)            a panel: s before, ds after f
 //   .normalizer   add_gradient(g, row_position, lse, delta, sum)     a row
+//   .weights      add_gradient<Arch>(g, tile, p, dp, sum)            a panel
 //   .query, .key, .value, .output
 //                 row_backward<Arch>(x, dx, depth, row_position, g, sum)
 //                 which turns dx from the derivative by its result into that by its argument x;
@@ -119,6 +120,7 @@ template <class Spec> struct spec_gradients {
   gradient_of<decltype(Spec::similarity)> similarity{};
   gradient_of<decltype(Spec::score)> score{};
   gradient_of<decltype(Spec::normalizer)> normalizer{};
+  gradient_of<decltype(Spec::weights)> weights{};
   gradient_of<decltype(Spec::query)> query{};
   gradient_of<decltype(Spec::key)> key{};
   gradient_of<decltype(Spec::value)> value{};
@@ -130,6 +132,7 @@ template <class Spec> void check_gradients(const Spec& spec, const spec_gradient
   check_gradient(spec.similarity, g.similarity);
   check_gradient(spec.score, g.score);
   check_gradient(spec.normalizer, g.normalizer);
+  check_gradient(spec.weights, g.weights);
   check_gradient(spec.query, g.query);
   check_gradient(spec.key, g.key);
   check_gradient(spec.value, g.value);
@@ -144,7 +147,7 @@ template <class Spec> class gradient_sums {
  public:
   static constexpr index most_units = 32;
 
-  index score, similarity, normalizer, query, key, value, output, extra;  // where in a unit
+  index score, similarity, normalizer, weights, query, key, value, output, extra;  // where
 
   gradient_sums(const Spec& spec, const spec_gradients<Spec>& g) : spec_(spec), g_(g) {
     const auto place = [this](index count) {
@@ -155,12 +158,13 @@ template <class Spec> class gradient_sums {
     score = place(sums_of(spec.score, g.score));
     similarity = place(sums_of(spec.similarity, g.similarity));
     normalizer = place(sums_of(spec.normalizer, g.normalizer));
+    weights = place(sums_of(spec.weights, g.weights));
     query = place(sums_of(spec.query, g.query));
     key = place(sums_of(spec.key, g.key));
     value = place(sums_of(spec.value, g.value));
     output = place(sums_of(spec.output, g.output));
     extra = place(sums_of(spec.extra, g.extra));
-    turns_ = in_place(spec.score, g.score);
+    turns_ = in_place(spec.score, g.score) || in_place(spec.weights, g.weights);
   }
 
   index bytes() const { return most_units * size_ * index(sizeof(double)); }
@@ -168,12 +172,13 @@ template <class Spec> class gradient_sums {
     at_ = reinterpret_cast<double*>(memory);
     std::fill_n(at_, most_units * size_, 0.0);
     clear_gradient(spec_.score, g_.score);
+    clear_gradient(spec_.weights, g_.weights);
     clear_gradient(spec_.output, g_.output);
   }
   // Whether shares of the work must be taken one after another: all, and those of query rows.
   bool any() const { return turns_ || size_ > 0; }
   bool by_row() const {
-    return query > normalizer || extra > output || in_place(spec_.output, g_.output);
+    return weights > normalizer || extra > output || in_place(spec_.output, g_.output);
   }
   // Key range `range` of kv head `kv` belongs to one unit of so many.
   index units(index ranges) const { return turns_ ? ranges : most_units; }
@@ -183,7 +188,7 @@ template <class Spec> class gradient_sums {
   double* of(index unit) const { return at_ + unit * size_; }
 
   void add_row(const row_position& at, double lse, double delta, index unit) const {
-    if (query > normalizer)
+    if (weights > normalizer)
       spec_.normalizer.add_gradient(g_.normalizer, at, lse, delta, of(unit) + normalizer);
   }
   void deliver() const {
@@ -192,6 +197,7 @@ template <class Spec> class gradient_sums {
     heed::deliver(spec_.score, g_.score, at_ + score);
     heed::deliver(spec_.similarity, g_.similarity, at_ + similarity);
     heed::deliver(spec_.normalizer, g_.normalizer, at_ + normalizer);
+    heed::deliver(spec_.weights, g_.weights, at_ + weights);
     heed::deliver(spec_.query, g_.query, at_ + query);
     heed::deliver(spec_.key, g_.key, at_ + key);
     heed::deliver(spec_.value, g_.value, at_ + value);

@@ -32,6 +32,7 @@ template <class Spec> void check_policies(const Spec& spec, const problem_shape&
   check_policy(spec.similarity, shape);
   check_policy(spec.score, shape);
   check_policy(spec.normalizer, shape);
+  check_policy(spec.weights, shape);
   check_rows(spec.query, shape, {shape.batch, shape.heads, shape.queries, shape.depth});
   check_rows(spec.key, shape, {shape.batch, shape.kv_heads, shape.keys, shape.depth});
   check_rows(spec.value, shape, {shape.batch, shape.kv_heads, shape.keys, shape.value_depth});

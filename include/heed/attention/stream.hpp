@@ -8,6 +8,7 @@
 //       S  = K Qᵀ                          [key][lane]
 //       S  = mask(score(S))                only where a score modifier or a partly masked tile asks
 //       P  = absorb(S)                     running maximum and sum, rescale only where it moved
+//       P  = factors ∘ P                   only where weights are edited
 //       Oᵀ += Vᵀ P                         [channel][lane]
 //   finish  O · factor, transposed out, lse
 //
@@ -23,6 +24,7 @@
 #include <heed/score/concept.hpp>
 #include <heed/score/fetch.hpp>
 #include <heed/simd/tile.hpp>
+#include <heed/weights/concept.hpp>
 
 namespace heed::detail {
 
@@ -301,6 +303,8 @@ template <class T, class Arch, class Spec> class stream {
       if (hide(p, at, keys, inside, s) && !from.finite[t])
         accumulate = simd::accumulate_selected<T, Arch>;
     absorb(p, keys.size(), s);
+    if constexpr (scales_weights<decltype(Spec::weights), Arch, T>)
+      scale_weights<Arch>(spec_.weights, at, s);
     accumulate(p.vectors, s, p.pitch, keys.size(),
                from.v + t * from.v_tile + (keys.begin - t * key_tile) * from.v_stride,
                from.v_stride, from.v_block, from.channels, p.o);

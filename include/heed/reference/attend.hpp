@@ -55,6 +55,35 @@ template <class Spec> double similarity(const Spec& spec, const row& q, const ro
   return s;
 }
 
+// Edits of the weights of keys, which are the last ones of the row: extra slots go first.
+template <class W>
+void edit_weights([[maybe_unused]] const W& policy, [[maybe_unused]] double finish,
+                  [[maybe_unused]] const std::vector<position>& pairs,
+                  [[maybe_unused]] row& weights) {
+  [[maybe_unused]] const std::size_t extra = weights.size() - pairs.size();
+  if constexpr (scales_weights<W, simd::scalar, double>) {
+    for (std::size_t j = 0; j < pairs.size(); ++j) {
+      const position& x = pairs[j];
+      scale_weights<simd::scalar>(policy,
+                                  tile{.b = x.b,
+                                       .h = x.h,
+                                       .q = x.q,
+                                       .row = x.row,
+                                       .rows = 1,
+                                       .k = x.k,
+                                       .slot = x.slot,
+                                       .keys = 1,
+                                       .pitch = 1},
+                                  &weights[extra + j]);
+    }
+  } else if constexpr (requires { policy.edit(weights.data(), pairs.data(), index{}); }) {
+    for (double& p : weights) p *= finish;
+    policy.edit(weights.data() + extra, pairs.data(), static_cast<index>(pairs.size()));
+    if (finish != 0)
+      for (double& p : weights) p /= finish;
+  }
+}
+
 template <class Spec>
 void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, index i) {
   const problem_shape& shape = p.shape;
@@ -66,6 +95,7 @@ void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, 
 
   row weights;
   std::vector<row> values;
+  std::vector<position> pairs;
   if constexpr (!std::is_same_v<decltype(Spec::extra), none>)
     for (index j = 0; j < spec.extra.slots(); ++j) {
       row k(static_cast<std::size_t>(packed_width(spec.similarity, shape.depth))),
@@ -88,6 +118,7 @@ void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, 
         spec.score,
         similarity(spec, q, rewritten_key(spec, k, shape.depth, {s.b, kv, j, pair.slot})), pair));
     values.push_back(v);
+    pairs.push_back(pair);
   }
 
   const auto& normalizer = steps_of(spec.normalizer);
@@ -97,6 +128,7 @@ void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, 
     normalizer.template absorb<simd::scalar>(weights.data(), index{1},
                                              static_cast<index>(weights.size()), state, factor);
   const double finish = normalizer.finish(state);
+  edit_weights(spec.weights, finish, pairs, weights);
   row out(static_cast<std::size_t>(shape.value_depth));
   for (std::size_t j = 0; j < weights.size(); ++j)
     for (std::size_t d = 0; d < out.size(); ++d)

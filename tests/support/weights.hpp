@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSL-1.0
+// heed::attend with edited weights against formulas of one head each.
+#pragma once
+
+#include <heed/eigen.hpp>
+#include <heed/mask/causal.hpp>
+#include <heed/reference/attend.hpp>
+#include <heed/reference/dense.hpp>
+#include <heed/reference/mask/causal.hpp>
+#include <heed/reference/normalizer/softmax.hpp>
+
+#include "support/attend.hpp"
+
+namespace heed::test {
+
+/// `spec` must have the mask `causal` and softmax; edited(p, b, h) is p' [Lq×Lk]. `growth`: how much
+/// larger than 1 the edits can make a row.
+template <class T, class Spec, class Edited>
+void agree_edited(const Spec& spec, const Edited& edited, double growth = 4,
+                  const std::vector<shape>& shapes = awkward_shapes()) {
+  for (const shape& x : shapes) {
+    const auto q = random<T>({x.b, x.h, x.lq, x.d}, 1), k = random<T>({x.b, x.kv, x.lk, x.d}, 2),
+               v = random<T>({x.b, x.kv, x.lk, x.dv}, 3);
+    auto out = unwritten<T>({x.b, x.h, x.lq, x.dv}), again = out;
+    attend(spec, q.in(), k.in(), v.in(), out.in());
+    reference::attend(spec, q.in(), k.in(), v.in(), again.in());
+    const reference::allowed a = reference::mask::causal(x.lq, x.lk);
+    for (index b = 0; b < x.b; ++b)
+      for (index h = 0; h < x.h; ++h) {
+        const index kv = h / (x.h / x.kv);
+        const Eigen::MatrixXd s = scaled_dot(q.head(b, h), k.head(b, kv), h),
+                              p = edited(reference::normalizer::softmax(s, a), b, h);
+        const Eigen::MatrixXd expected = reference::attention(p, v.head(b, kv));
+        const double largest = x.lk ? std::max(1.0, s.cwiseAbs().maxCoeff()) : 1;
+        const double allowed = tolerance<T>(8, x.d, largest * growth);
+        const std::string where = std::to_string(x.lq) + " x " + std::to_string(x.lk) + ", head " +
+                                  std::to_string(h);
+        check_close(out.head(b, h), expected, allowed, where);
+        check_close(again.head(b, h), expected, allowed, where + ", oracle");
+      }
+  }
+}
+
+/// Two and sixteen threads give the bits of one.
+template <class Spec> void check_threads(const Spec& spec, const shape& x) {
+  const auto q = random<float>({x.b, x.h, x.lq, x.d}, 1),
+             k = random<float>({x.b, x.kv, x.lk, x.d}, 2),
+             v = random<float>({x.b, x.kv, x.lk, x.dv}, 3);
+  auto alone = unwritten<float>({x.b, x.h, x.lq, x.dv});
+  attend(spec, q.in(), k.in(), v.in(), alone.in());
+  for (const int threads : {2, 16}) {
+    Eigen::ThreadPool pool(threads);
+    const Eigen::ThreadPoolDevice device(&pool, threads);
+    auto together = unwritten<float>(alone.extent);
+    attend(spec, q.in(), k.in(), v.in(), together.in(), on(device));
+    CHECK(alone.data == together.data);
+  }
+}
+
+}  // namespace heed::test
