@@ -2,12 +2,14 @@
 // heed::attend with edited weights against formulas of one head each.
 #pragma once
 
-#include <heed/eigen.hpp>
+#include <atomic>
+#include <heed/attention/attend.hpp>
 #include <heed/mask/causal.hpp>
 #include <heed/reference/attend.hpp>
 #include <heed/reference/dense.hpp>
 #include <heed/reference/mask/causal.hpp>
 #include <heed/reference/normalizer/softmax.hpp>
+#include <thread>
 
 #include "support/attend.hpp"
 
@@ -41,6 +43,21 @@ void agree_edited(const Spec& spec, const Edited& edited, double growth = 4,
   }
 }
 
+/// Threads of its own for each call.
+struct threads {
+  index count;
+  index workers() const { return count; }
+  template <class F> void for_each(index n, F&& f) const {
+    std::atomic<index> next{0};
+    std::vector<std::thread> crew;
+    for (index worker = 0; worker < count; ++worker)
+      crew.emplace_back([&, worker] {
+        for (index i; (i = next++) < n;) f(i, worker);
+      });
+    for (std::thread& one : crew) one.join();
+  }
+};
+
 /// Two and sixteen threads give the bits of one.
 template <class Spec> void check_threads(const Spec& spec, const shape& x) {
   const auto q = random<float>({x.b, x.h, x.lq, x.d}, 1),
@@ -48,11 +65,10 @@ template <class Spec> void check_threads(const Spec& spec, const shape& x) {
              v = random<float>({x.b, x.kv, x.lk, x.dv}, 3);
   auto alone = unwritten<float>({x.b, x.h, x.lq, x.dv});
   attend(spec, q.in(), k.in(), v.in(), alone.in());
-  for (const int threads : {2, 16}) {
-    Eigen::ThreadPool pool(threads);
-    const Eigen::ThreadPoolDevice device(&pool, threads);
+  for (const index count : {2, 16}) {
+    const threads crew{count};
     auto together = unwritten<float>(alone.extent);
-    attend(spec, q.in(), k.in(), v.in(), together.in(), on(device));
+    attend(spec, q.in(), k.in(), v.in(), together.in(), crew);
     CHECK(alone.data == together.data);
   }
 }

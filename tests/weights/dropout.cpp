@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: BSL-1.0
-#include <heed/eigen.hpp>
 #include <heed/mask/window.hpp>
 #include <heed/normalizer/sigmoid.hpp>
 #include <heed/reference/attend.hpp>
