@@ -15,15 +15,16 @@
 
 namespace heed::test {
 
-/// `spec` must have the mask `causal` and softmax; edited(p, b, h) is p' [Lq×Lk]. `growth`: how much
-/// larger than 1 the edits can make a row.
-template <class T, class Spec, class Edited>
-void agree_edited(const Spec& spec, const Edited& edited, double growth = 4,
+/// make(shape) is a spec with the mask `causal` and softmax; edited(p, b, h) is p' [Lq×Lk]. `growth`:
+/// the largest sum of a row after the edit.
+template <class T, class Make, class Edited>
+void agree_edited(const Make& make, const Edited& edited, double growth = 4,
                   const std::vector<shape>& shapes = awkward_shapes()) {
   for (const shape& x : shapes) {
     const auto q = random<T>({x.b, x.h, x.lq, x.d}, 1), k = random<T>({x.b, x.kv, x.lk, x.d}, 2),
                v = random<T>({x.b, x.kv, x.lk, x.dv}, 3);
     auto out = unwritten<T>({x.b, x.h, x.lq, x.dv}), again = out;
+    const auto spec = make(x);
     attend(spec, q.in(), k.in(), v.in(), out.in());
     reference::attend(spec, q.in(), k.in(), v.in(), again.in());
     const reference::allowed a = reference::mask::causal(x.lq, x.lk);

@@ -28,7 +28,7 @@ double spread(double n, double p) { return 5 * std::sqrt(n * p * (1 - p)); }
 
 TEST_CASE("dropout drops what its counter says, as the formula has it") {
   const dropout policy{.rate = 0.3, .seed = 7};
-  agree_edited<float>(attention{.mask = causal{}, .weights = policy},
+  agree_edited<float>([&](const shape&) { return attention{.mask = causal{}, .weights = policy}; },
                       [&](const Eigen::MatrixXd& p, index b, index h) {
                         return reference::weights::dropout(
                             p, kept(policy, p.rows(), p.cols(), b, h), policy.rate);
