@@ -37,7 +37,8 @@ inline void check_gradient(const std::vector<double>& got, const std::vector<dou
   CHECK(worst <= 2e-8 * size);
 }
 
-/// A call with L = Σ out ⊙ a + Σ lse ⊙ c over the rows that see a key: dq, dk, dv against differences.
+/// A call with L = Σ out ⊙ a + Σ lse ⊙ c over the rows that see a key: dq, dk, dv against
+/// differences.
 struct gradient_case {
   index b = 1, h = 2, kv = 1, lq = 5, lk = 9, d = 3, dv = 2;
   tensor<double> q = random<double>({b, h, lq, d}, 1), k = random<double>({b, kv, lk, d}, 2),

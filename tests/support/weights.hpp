@@ -15,8 +15,8 @@
 
 namespace heed::test {
 
-/// make(shape) is a spec with the mask `causal` and softmax; edited(p, b, h) is p' [Lq×Lk]. `growth`:
-/// the largest sum of a row after the edit.
+/// make(shape) is a spec with the mask `causal` and softmax; edited(p, b, h) is p' [Lq×Lk].
+/// `growth`: the largest sum of a row after the edit.
 template <class T, class Make, class Edited>
 void agree_edited(const Make& make, const Edited& edited, double growth = 4,
                   const std::vector<shape>& shapes = awkward_shapes()) {
@@ -36,8 +36,8 @@ void agree_edited(const Make& make, const Edited& edited, double growth = 4,
         const Eigen::MatrixXd expected = reference::attention(p, v.head(b, kv));
         const double largest = x.lk ? std::max(1.0, s.cwiseAbs().maxCoeff()) : 1;
         const double allowed = tolerance<T>(8, x.d, largest * growth);
-        const std::string where = std::to_string(x.lq) + " x " + std::to_string(x.lk) + ", head " +
-                                  std::to_string(h);
+        const std::string where =
+            std::to_string(x.lq) + " x " + std::to_string(x.lk) + ", head " + std::to_string(h);
         check_close(out.head(b, h), expected, allowed, where);
         check_close(again.head(b, h), expected, allowed, where + ", oracle");
       }

@@ -55,14 +55,19 @@ TEST_CASE("the share of dropped weights, and of dropped neighbours, is as the ra
       const double three = rate * rate * rate;
       // Neighbouring triples share elements, which widens their spread by at most √3.
       CHECK(std::abs(corners - n * three) <= std::sqrt(3.0) * spread(n, three));
-      for (const auto& [down, right] :
-           {std::pair<index, index>{0, 1}, {1, 0}, {1, 1}, {1, 511}, {0, 16}, {64, 0}, {256, 256}}) {
+      for (const auto& [down, right] : {std::pair<index, index>{0, 1},
+                                        {1, 0},
+                                        {1, 1},
+                                        {1, 511},
+                                        {0, 16},
+                                        {64, 0},
+                                        {256, 256}}) {
         double both = 0, parity = 0;
         for (index i = 0; i < rows; ++i)
           for (index j = 0; j < keys; ++j) {
             both += drop(i, j) * drop(i + down, j + right);
-            parity += (drop(i, j) ^ drop(i + down, j) ^ drop(i, j + right) ^
-                       drop(i + down, j + right));
+            parity +=
+                (drop(i, j) ^ drop(i + down, j) ^ drop(i, j + right) ^ drop(i + down, j + right));
           }
         CAPTURE(down, right);
         CHECK(std::abs(both - n * rate * rate) <= std::sqrt(3.0) * spread(n, rate * rate));
@@ -83,10 +88,9 @@ TEST_CASE("seeds, heads, batch items and sequences beyond 2^32 draw apart") {
     return a;
   };
   constexpr index far = index{1} << 32;
-  const reference::allowed all[] = {draws(0, 0, 0, 0, 0),   draws(1, 0, 0, 0, 0),
-                                    draws(0, 1, 0, 0, 0),   draws(0, 0, 1, 0, 0),
-                                    draws(0, 0, 0, 64, 0),  draws(0, 0, 0, 0, 64),
-                                    draws(0, 0, 0, far, 0), draws(0, 0, 0, 0, far)};
+  const reference::allowed all[] = {
+      draws(0, 0, 0, 0, 0),  draws(1, 0, 0, 0, 0),  draws(0, 1, 0, 0, 0),   draws(0, 0, 1, 0, 0),
+      draws(0, 0, 0, 64, 0), draws(0, 0, 0, 0, 64), draws(0, 0, 0, far, 0), draws(0, 0, 0, 0, far)};
   for (const auto& x : all)
     for (const auto& y : all)
       if (&x != &y) CHECK(std::abs(double((x == y).count()) - 2048) <= spread(4096, 0.5));

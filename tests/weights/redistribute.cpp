@@ -35,8 +35,8 @@ TEST_CASE("redistribute_image is its formula, and acts on some rows only") {
         return attention{.mask = causal{}, .weights = group_reweight{x.groups(), rule}};
       },
       [&](const Eigen::MatrixXd& p, index b, index h) {
-        const Eigen::MatrixXd edited = reference::weights::redistribute_image(
-            p, x.of(b, h), rule.keep, rule.least, rule.most);
+        const Eigen::MatrixXd edited =
+            reference::weights::redistribute_image(p, x.of(b, h), rule.keep, rule.least, rule.most);
         for (index i = 0; i < p.rows(); ++i) ++(edited.row(i) == p.row(i) ? same : changed);
         return edited;
       });
@@ -46,8 +46,9 @@ TEST_CASE("redistribute_image is its formula, and acts on some rows only") {
 
 TEST_CASE("redistribute gives the same bits for any number of threads") {
   const auto x = random_labels(2, 1, 333, 4, 30);
-  check_threads(attention{.mask = causal{}, .weights = group_reweight{x.groups(), redistribute_image{}}},
-                {2, 4, 2, 130, 333, 16, 8});
+  check_threads(
+      attention{.mask = causal{}, .weights = group_reweight{x.groups(), redistribute_image{}}},
+      {2, 4, 2, 130, 333, 16, 8});
 }
 
 TEST_CASE("gradients through redistributed masses are central differences") {

@@ -126,8 +126,8 @@ template <class Arch, class Spec, class Q, class K, class V> class group_driver 
   }
   void forward() {
     for (index g = 0; g < groups; ++g)
-      heed::attend<Arch>(restricted(g), q_, k_, v_,
-                         outputs{.out = out_[g], .lse = lse_[g]}, executor_, scratch_);
+      heed::attend<Arch>(restricted(g), q_, k_, v_, outputs{.out = out_[g], .lse = lse_[g]},
+                         executor_, scratch_);
   }
   template <class F> void each_row(F f) const {
     constexpr index rows = 64;
@@ -165,7 +165,8 @@ template <class Arch, class Spec, class Q, class K, class V> class group_driver 
       simd::load_row(x.type, row + first * x.stride[3] * size_of(x.type), x.stride[3], count, grad);
       for (index g = 0; g < groups; ++g)
         for (index c = 0; c < count; ++c) {
-          if (mass[g] > 0) d_m[g] += double(grad[c]) * double(out_[g](at.b, at.h, at.row, first + c));
+          if (mass[g] > 0)
+            d_m[g] += double(grad[c]) * double(out_[g](at.b, at.h, at.row, first + c));
           d_out_[g](at.b, at.h, at.row, first + c) = static_cast<T>(m[g]) * grad[c];
         }
     }

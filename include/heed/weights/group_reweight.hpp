@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // weights/group_reweight: o_i = Σ_g m_g(π_i) O_ig over groups of keys: O_ig is the attention to the
-// keys of group g alone, π_ig the mass that row i puts on them, and a rule gives the mass that it is
-// to put there. Inside a group the weights keep their proportions.
+// keys of group g alone, π_ig the mass that row i puts on them, and a rule gives the mass that it
+// is to put there. Inside a group the weights keep their proportions.
 //
 //   key 0 1 2 3 4 5      attention{.weights = group_reweight{{labels}, split_softmax{.k = 0.5}}}
 //   label 0 1 1 1 0 0    1: the span
@@ -9,7 +9,8 @@
 // A rule has
 //   static constexpr index groups;
 //   void operator()(const double* mass, double* to, const row_position&) const;
-//   void backward(const double* mass, const double* d_to, double* d_mass, const row_position&) const;
+//   void backward(const double* mass, const double* d_to, double* d_mass, const row_position&)
+//   const;
 //     // d_mass[g] = Σ_f d_to[f] ∂to[f]/∂mass[g], the masses taken as independent
 // and may have `check(problem_shape)`. Other rules: weights/redistribute.hpp.
 //

@@ -16,7 +16,9 @@ struct key_groups {
   std::span<const int> labels{};
   index batch = 1, heads = 1;
 
-  constexpr index length() const { return index(labels.size()) / std::max<index>(batch * heads, 1); }
+  constexpr index length() const {
+    return index(labels.size()) / std::max<index>(batch * heads, 1);
+  }
   constexpr index part(index b, index h) const {
     return (batch == 1 ? 0 : b) * heads + (heads == 1 ? 0 : h);
   }
@@ -44,7 +46,9 @@ class group_mask {
   static constexpr bool exact = true;
 
   group_mask(const key_groups& groups, index group)
-      : groups_(groups), group_(group), first_(static_cast<std::size_t>(groups.batch * groups.heads) + 1) {
+      : groups_(groups),
+        group_(group),
+        first_(static_cast<std::size_t>(groups.batch * groups.heads) + 1) {
     const index length = groups.length();
     for (std::size_t part = 0; part + 1 < first_.size(); ++part) {
       const int* const label = groups.labels.data() + static_cast<index>(part) * length;
@@ -68,7 +72,7 @@ class group_mask {
   }
 
  private:
-  const key_groups& groups_;
+  key_groups groups_;
   index group_;
   std::vector<std::size_t> first_;  // run of each part, and the end
   std::vector<span> runs_;

@@ -14,8 +14,8 @@ inline matrix split_softmax(matrix p, const indices& span, double k) {
     for (index j = 0; j < p.cols(); ++j) (span[std::size_t(j)] ? inside : outside) += p(i, j);
     if (inside == 0 || outside == 0) continue;
     for (index j = 0; j < p.cols(); ++j)
-      p(i, j) *= span[std::size_t(j)] ? std::pow(inside, k - 1)
-                                      : (1 - std::pow(inside, k)) / (1 - inside);
+      p(i, j) *=
+          span[std::size_t(j)] ? std::pow(inside, k - 1) : (1 - std::pow(inside, k)) / (1 - inside);
   }
   return p;
 }

@@ -5,8 +5,8 @@
 
 namespace heed::reference::weights {
 
-/// ACT: p_S ← keep · p_S on source columns (label 1); what is freed goes to target columns (label 2)
-/// in proportion to p. Rows without mass on targets stay as they are.
+/// ACT: p_S ← keep · p_S on source columns (label 1); what is freed goes to target columns (label
+/// 2) in proportion to p. Rows without mass on targets stay as they are.
 inline matrix redistribute(matrix p, const indices& label, double keep) {
   for (index i = 0; i < p.rows(); ++i) {
     double freed = 0, targets = 0;
@@ -24,8 +24,8 @@ inline matrix redistribute(matrix p, const indices& label, double keep) {
 }
 
 /// VAR: rows with Σ_image p ≥ least, of that at most the share `most` on the sinks of the image
-/// (label 2; the rest of the image is 3), keep `keep` of what they give to the sinks of text (1) and
-/// image; the budget Ω = (1 − keep) Σ_sinks p goes to the rest of the image in proportion to p.
+/// (label 2; the rest of the image is 3), keep `keep` of what they give to the sinks of text (1)
+/// and image; the budget Ω = (1 − keep) Σ_sinks p goes to the rest of the image in proportion to p.
 inline matrix redistribute_image(matrix p, const indices& label, double keep, double least,
                                  double most) {
   for (index i = 0; i < p.rows(); ++i) {
