@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <heed/core/position.hpp>
+#include <initializer_list>
 
 namespace heed::counter {
 
