@@ -136,7 +136,7 @@ int main(int argc, char** argv) {
   lengths<float>("float", mean, smoke);
   lengths<Eigen::half>("half", mean, smoke);
   lengths<Eigen::bfloat16>("bfloat16", mean, smoke);
-  for (const index keys : {1024, 4096})
+  for (const heed::index keys : {1024, 4096})
     if (!smoke || keys <= 1024) paths(keys, mean, smoke);
   if (smoke) std::printf("%d rows break the rule\n", failures);
   return smoke && failures > 0;
