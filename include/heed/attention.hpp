@@ -21,6 +21,7 @@
 #include <heed/core/axes.hpp>
 #include <heed/core/broadcast.hpp>
 #include <heed/core/check.hpp>
+#include <heed/core/counter.hpp>
 #include <heed/core/executor.hpp>
 #include <heed/core/layout.hpp>
 #include <heed/core/offsets.hpp>
@@ -60,6 +61,7 @@
 #include <heed/normalizer/sink_softmax.hpp>
 #include <heed/normalizer/softmax.hpp>
 #include <heed/normalizer/unnormalized.hpp>
+#include <heed/numerics/deviation.hpp>
 #include <heed/numerics/merge.hpp>
 #include <heed/numerics/online_softmax.hpp>
 #include <heed/plan/varlen.hpp>
@@ -97,3 +99,11 @@
 #include <heed/similarity/feature_product.hpp>
 #include <heed/similarity/qk_norm.hpp>
 #include <heed/version.hpp>
+#include <heed/weights/column_add.hpp>
+#include <heed/weights/column_scale.hpp>
+#include <heed/weights/concept.hpp>
+#include <heed/weights/dropout.hpp>
+#include <heed/weights/group_driver.hpp>
+#include <heed/weights/group_reweight.hpp>
+#include <heed/weights/key_groups.hpp>
+#include <heed/weights/redistribute.hpp>

@@ -75,6 +75,60 @@ template <class T> view<T> dense_rows(std::vector<T>& memory, const extents& e) 
   return {memory.data(), e, {e[1] * e[2] * e[3], e[2] * e[3], e[3], 1}};
 }
 
+// Any call, its types erased.
+template <class T, class Arch, class Spec>
+  requires(!has_driver<decltype(Spec::weights)>)
+HEED_NOINLINE void attend_backward_any(const Spec& spec, const operand& q, const operand& k,
+                                       const operand& v, const saved& forward, const upstream& d,
+                                       const gradients<Spec>& to, const executor_ref& executor,
+                                       const workspace_ref& scratch) {
+  const auto plain = without_output(spec);
+  constexpr bool transformed = !std::is_same_v<decltype(Spec::output), none>;
+  constexpr bool logarithmic = has_lse<decltype(Spec::normalizer)>;
+
+  std::vector<T> out_memory;
+  outputs again;
+  const extents shape{q.extent[0], q.extent[1], q.extent[2], v.extent[3]};
+  const bool reuse = !transformed && forward.out.present();
+  if (reuse) {
+    again.out.data = const_cast<void*>(forward.out.data);  // checked, never written
+    again.out.type = forward.out.type;
+    again.out.extent = forward.out.extent, again.out.stride = forward.out.stride;
+  } else {
+    again.out = dense_rows(out_memory, shape);
+  }
+  const problem p = checked(spec, q, k, v, again);
+  const backward_operands x{again.out, d.out, d.lse, to.dq, to.dk, to.dv};
+  check_backward(p, x, forward.lse);
+  if (!logarithmic && d.lse.present())
+    check::fail("heed::attend_backward", "this normaliser has no log-sum-exp", {{"d_lse", d.lse}});
+  check_gradients(spec, to.spec);
+
+  problem_shape tensors = p.shape;
+  tensors.batch = q.extent[0];
+  row_states<T> states(tensors);
+  workspace own;
+  workspace& memory = scratch.scratch ? *scratch.scratch : own;
+  if (!reuse || !logarithmic || !forward.lse.present()) {
+    again.observe = &states;
+    std::vector<T> ignored;
+    if (reuse) again.out = dense_rows(ignored, shape);
+    const problem replayed = checked(plain, q, k, v, again);
+    stream<T, Arch, decltype(plain)>(plain, replayed).run(executor, memory);
+    if constexpr (logarithmic) states.to_lse(spec.normalizer);
+  } else {
+    states.read(forward.lse);
+  }
+  backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
+}
+template <class T, class Arch, class Spec>
+  requires has_driver<decltype(Spec::weights)>
+void attend_backward_any(const Spec& spec, const operand& q, const operand& k, const operand& v,
+                         const saved& forward, const upstream& d, const gradients<Spec>& to,
+                         const executor_ref& executor, const workspace_ref& scratch) {
+  spec.weights.template backward<T, Arch>(spec, q, k, v, forward, d, to, executor, scratch);
+}
+
 }  // namespace detail
 
 // With L any function of `attend(spec, q, k, v)`, and d_out = dL/d_out, writes dL/dq, dL/dk, dL/dv
@@ -89,58 +143,12 @@ template <class T> view<T> dense_rows(std::vector<T>& memory, const extents& e) 
 // anything is written, if a shape or a policy does not fit. O(Lq · Lk · (D + Dv)) for what the mask
 // leaves: 10 · Lq · Lk · D flops where D = Dv; memory linear in the lengths.
 template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
-  requires(!has_driver<decltype(Spec::weights)>)
 void attend_backward(const Spec& spec, view<Q> q, view<K> k, view<V> v, const saved& forward,
                      const upstream& d, const std::type_identity_t<gradients<Spec>>& to,
                      executor_ref executor = {}, workspace_ref scratch = {}) {
-  using T = compute_type<Q, K, V>;
-  const operand from[] = {view<const Q>(q), view<const K>(k), view<const V>(v)};
-  const auto plain = detail::without_output(spec);
-  constexpr bool transformed = !std::is_same_v<decltype(Spec::output), none>;
-  constexpr bool logarithmic = has_lse<decltype(Spec::normalizer)>;
-
-  std::vector<T> out_memory;
-  outputs again;
-  const extents shape{q.extent[0], q.extent[1], q.extent[2], v.extent[3]};
-  const bool reuse = !transformed && forward.out.present();
-  if (reuse) {
-    again.out.data = const_cast<void*>(forward.out.data);  // checked, never written
-    again.out.type = forward.out.type;
-    again.out.extent = forward.out.extent, again.out.stride = forward.out.stride;
-  } else {
-    again.out = detail::dense_rows(out_memory, shape);
-  }
-  const detail::problem p = detail::checked(spec, from[0], from[1], from[2], again);
-  const detail::backward_operands x{again.out, d.out, d.lse, to.dq, to.dk, to.dv};
-  detail::check_backward(p, x, forward.lse);
-  if (!logarithmic && d.lse.present())
-    check::fail("heed::attend_backward", "this normaliser has no log-sum-exp", {{"d_lse", d.lse}});
-  check_gradients(spec, to.spec);
-
-  problem_shape tensors = p.shape;
-  tensors.batch = q.extent[0];
-  detail::row_states<T> states(tensors);
-  workspace own;
-  workspace& memory = scratch.scratch ? *scratch.scratch : own;
-  if (!reuse || !logarithmic || !forward.lse.present()) {
-    again.observe = &states;
-    std::vector<T> ignored;
-    if (reuse) again.out = detail::dense_rows(ignored, shape);
-    const detail::problem replayed = detail::checked(plain, from[0], from[1], from[2], again);
-    detail::stream<T, Arch, decltype(plain)>(plain, replayed).run(executor, memory);
-    if constexpr (logarithmic) states.to_lse(spec.normalizer);
-  } else {
-    states.read(forward.lse);
-  }
-  detail::backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
-}
-
-template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
-  requires has_driver<decltype(Spec::weights)>
-void attend_backward(const Spec& spec, view<Q> q, view<K> k, view<V> v, const saved& forward,
-                     const upstream& d, const std::type_identity_t<gradients<Spec>>& to,
-                     executor_ref executor = {}, workspace_ref scratch = {}) {
-  spec.weights.template backward<Arch>(spec, q, k, v, forward, d, to, executor, scratch);
+  detail::attend_backward_any<compute_type<Q, K, V>, Arch>(spec, view<const Q>(q), view<const K>(k),
+                                                           view<const V>(v), forward, d, to,
+                                                           executor, scratch);
 }
 
 }  // namespace heed

@@ -37,25 +37,23 @@ struct column_add {
   void deliver(const gradient&, const double*) const {}
 
   using driver = column_add;
-  template <class Arch, class Spec, storable Q, storable K, storable V>
-  void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const outputs& to,
-              executor_ref executor, workspace_ref scratch) const {
-    using T = compute_type<Q, K, V>;
+  template <class T, class Arch, class Spec>
+  void attend(const Spec& spec, const operand& q, const operand& k, const operand& v,
+              const outputs& to, const executor_ref& executor, const workspace_ref& scratch) const {
     std::vector<T> scaled, added;
     outputs first = to;
     first.out = detail::dense_rows(scaled, to.out.extent);
     const result second = detail::dense_rows(added, to.out.extent);
     const edited_keys keys(values, k.extent[2], false);
-    heed::attend<Arch>(scaled_part(spec), q, k, v, first, executor, scratch);
-    heed::attend<Arch>(added_part(spec, keys), q.slice_channels(0, 1), k.slice_channels(0, 1), v,
-                       second, executor, scratch);
+    detail::attend_any<T, Arch>(scaled_part(spec), q, k, v, first, executor, scratch);
+    detail::attend_any<T, Arch>(added_part(spec, keys), one_channel(q), one_channel(k), v,
+                                outputs{.out = second}, executor, scratch);
     store_sum(scaled, added, to.out);
   }
-  template <class Arch, class Spec, storable Q, storable K, storable V>
-  void backward(const Spec& spec, view<Q> q, view<K> k, view<V> v, const saved& forward,
-                const upstream& d, const gradients<Spec>& to, executor_ref executor,
-                workspace_ref scratch) const {
-    using T = compute_type<Q, K, V>;
+  template <class T, class Arch, class Spec>
+  void backward(const Spec& spec, const operand& q, const operand& k, const operand& v,
+                const saved& forward, const upstream& d, const gradients<Spec>& to,
+                const executor_ref& executor, const workspace_ref& scratch) const {
     check(to.spec.weights);
     std::vector<T> scaled, added;
     result dv_first, dv_second;
@@ -74,13 +72,14 @@ struct column_add {
               .value = to.spec.value,
               .extra = to.spec.extra};
     const edited_keys keys(values, k.extent[2], to.spec.weights.values.present());
-    attend_backward<Arch>(first, q, k, v, {.lse = forward.lse}, d, g, executor, scratch);
+    detail::attend_backward_any<T, Arch>(first, q, k, v, {.lse = forward.lse}, d, g, executor,
+                                         scratch);
     if (!to.dv.present() && !to.spec.weights.values.present()) return;
     const auto second = added_part(spec, keys);
     gradients<std::remove_const_t<decltype(second)>> more{.dv = dv_second};
     more.spec.score = {to.spec.weights.values};
-    attend_backward<Arch>(second, q.slice_channels(0, 1), k.slice_channels(0, 1), v, {}, d.out,
-                          more, executor, scratch);
+    detail::attend_backward_any<T, Arch>(second, one_channel(q), one_channel(k), v, {}, d.out, more,
+                                         executor, scratch);
     if (to.dv.present()) store_sum(scaled, added, to.dv);
   }
   void edit(double* p, const position* at, index count) const {
@@ -139,6 +138,10 @@ struct column_add {
     using part = attention<std::remove_const_t<decltype(mask)>, dot, key_bias, linear, none, none,
                            none, decltype(Spec::value)>;
     return part{.mask = mask, .score = {values}, .scale = 0, .offset = s.offset, .value = s.value};
+  }
+  static operand one_channel(operand x) {
+    x.extent[3] = 1;
+    return x;
   }
   template <class T>
   static void store_sum(std::vector<T>& x, const std::vector<T>& y, const result& to) {

@@ -11,9 +11,10 @@
 // One that needs more than the pair, such as the mass that a row puts on some keys, runs the call
 // itself and has
 //   using driver = …;
-//   template <class Arch, …> void attend(const Spec&, q, k, v, const outputs&, executor_ref,
-//                                        workspace_ref) const;      // as heed::attend
-//   void backward(…) const;                                         // as heed::attend_backward
+//   template <class T, class Arch, class Spec>
+//   void attend(spec, q, k, v, outputs, executor, scratch) const;     // checked operands
+//   template <class T, class Arch, class Spec>
+//   void backward(spec, q, k, v, saved, upstream, gradients, executor, scratch) const;  // checks
 //   void edit(double* p, const position* at, index count) const;    // one row, for the oracle
 // Extra slots are left alone, as by scores and masks. What a mask hides has weight 0 and keeps it.
 #pragma once

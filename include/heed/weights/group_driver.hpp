@@ -18,8 +18,7 @@
 
 namespace heed::detail {
 
-template <class Arch, class Spec, class Q, class K, class V> class group_driver {
-  using T = compute_type<Q, K, V>;
+template <class T, class Arch, class Spec> class group_driver {
   static constexpr index groups = decltype(Spec::weights)::driver::groups;
   static_assert(std::is_same_v<decltype(Spec::normalizer), softmax>,
                 "group_reweight needs masses that sum to one: softmax");
@@ -29,8 +28,8 @@ template <class Arch, class Spec, class Q, class K, class V> class group_driver 
                 "group_reweight takes no extra slots, plan or output transform");
 
  public:
-  group_driver(const Spec& spec, view<Q> q, view<K> k, view<V> v, executor_ref executor,
-               workspace_ref scratch)
+  group_driver(const Spec& spec, const operand& q, const operand& k, const operand& v,
+               const executor_ref& executor, const workspace_ref& scratch)
       : spec_(spec),
         q_(q),
         k_(k),
@@ -94,9 +93,9 @@ template <class Arch, class Spec, class Q, class K, class V> class group_driver 
       for (std::size_t i = 0; i < 3; ++i)
         if (wanted[i].present()) one[i] = dense_rows(parts[i], shapes[i]);
       const auto only = restricted(g);
-      attend_backward<Arch>(only, q_, k_, v_, {.out = out_[g], .lse = lse_[g]},
-                            upstream(d_out_[g], d_lse_[g]),
-                            {.dq = one[0], .dk = one[1], .dv = one[2]}, executor_, scratch_);
+      attend_backward_any<T, Arch>(only, q_, k_, v_, {.out = out_[g], .lse = lse_[g]},
+                                   upstream(d_out_[g], d_lse_[g]),
+                                   {.dq = one[0], .dk = one[1], .dv = one[2]}, executor_, scratch_);
       for (std::size_t i = 0; i < 3; ++i)
         for (std::size_t x = 0; x < sum[i].size(); ++x) sum[i][x] += parts[i][x];
     }
@@ -126,8 +125,8 @@ template <class Arch, class Spec, class Q, class K, class V> class group_driver 
   }
   void forward() {
     for (index g = 0; g < groups; ++g)
-      heed::attend<Arch>(restricted(g), q_, k_, v_, outputs{.out = out_[g], .lse = lse_[g]},
-                         executor_, scratch_);
+      attend_any<T, Arch>(restricted(g), q_, k_, v_, outputs{.out = out_[g], .lse = lse_[g]},
+                          executor_, scratch_);
   }
   template <class F> void each_row(F f) const {
     constexpr index rows = 64;
@@ -182,8 +181,7 @@ template <class Arch, class Spec, class Q, class K, class V> class group_driver 
     outputs none_written;
     none_written.out.extent = wide_;
     none_written.out.data = const_cast<void*>(d.out.data);  // checked, never written
-    const operand from[] = {view<const Q>(q_), view<const K>(k_), view<const V>(v_)};
-    const problem p = checked(spec_, from[0], from[1], from[2], none_written);
+    const problem p = checked(spec_, q_, k_, v_, none_written);
     check_backward(p, {none_written.out, d.out, d.lse, to.dq, to.dk, to.dv}, given.lse);
   }
   static void store(const view<T>& from, const result& to) {
@@ -195,10 +193,8 @@ template <class Arch, class Spec, class Q, class K, class V> class group_driver 
   }
 
   const Spec& spec_;
-  view<Q> q_;
-  view<K> k_;
-  view<V> v_;
-  executor_ref executor_;
+  const operand &q_, &k_, &v_;
+  const executor_ref& executor_;
   workspace own_;
   workspace& scratch_;
   extents rows_, wide_;

@@ -29,17 +29,16 @@ template <class Rule> struct group_reweight {
   Rule rule{};
 
   using driver = Rule;
-  template <class Arch, class Spec, storable Q, storable K, storable V>
-  void attend(const Spec& spec, view<Q> q, view<K> k, view<V> v, const outputs& to,
-              executor_ref executor, workspace_ref scratch) const {
-    detail::group_driver<Arch, Spec, Q, K, V>(spec, q, k, v, executor, scratch).attend(to);
+  template <class T, class Arch, class Spec>
+  void attend(const Spec& spec, const operand& q, const operand& k, const operand& v,
+              const outputs& to, const executor_ref& executor, const workspace_ref& scratch) const {
+    detail::group_driver<T, Arch, Spec>(spec, q, k, v, executor, scratch).attend(to);
   }
-  template <class Arch, class Spec, storable Q, storable K, storable V>
-  void backward(const Spec& spec, view<Q> q, view<K> k, view<V> v, const saved& forward,
-                const upstream& d, const gradients<Spec>& to, executor_ref executor,
-                workspace_ref scratch) const {
-    detail::group_driver<Arch, Spec, Q, K, V>(spec, q, k, v, executor, scratch)
-        .backward(forward, d, to);
+  template <class T, class Arch, class Spec>
+  void backward(const Spec& spec, const operand& q, const operand& k, const operand& v,
+                const saved& forward, const upstream& d, const gradients<Spec>& to,
+                const executor_ref& executor, const workspace_ref& scratch) const {
+    detail::group_driver<T, Arch, Spec>(spec, q, k, v, executor, scratch).backward(forward, d, to);
   }
 
   // One row of finished weights in place.
