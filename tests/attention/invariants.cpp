@@ -25,10 +25,10 @@ struct rows_seen final : heed::observer {
   std::set<std::vector<heed::index>> rows;
   std::vector<double> lse;
   bool twice = false;
-  void row(const heed::row_position& at, double max, double sum) override {
+  void row(const heed::row_position& at, const heed::row_end& end) override {
     twice |= !rows.insert({at.b, at.h, at.row}).second;
     CHECK(at.pos == at.row + 3);
-    lse.push_back(max * heed::simd::ln2 + std::log(sum));
+    lse.push_back(end.max * heed::simd::ln2 + std::log(end.sum));
   }
 };
 

@@ -71,6 +71,13 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
     if (to.lse.present())
       check::fail("heed::attend", "this normaliser has no log-sum-exp", {{"lse", operand(to.lse)}});
   p.scale = resolved_scale(spec, p.shape.depth);
+  if (to.observe) {
+    const bool doubles = q.type == element::f64 && k.type == element::f64 && v.type == element::f64;
+    to.observe->start({.shape = p.shape,
+                       .batch = q.extent[0],
+                       .compute = doubles ? element::f64 : element::f32,
+                       .exponential = replays_from_lse<decltype(Spec::normalizer)>});
+  }
   return p;
 }
 

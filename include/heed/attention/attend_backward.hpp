@@ -29,6 +29,7 @@ struct upstream {
 template <class Spec> struct gradients {
   result dq{}, dk{}, dv{};
   spec_gradients<Spec> spec{};
+  const observed_gradient* observed = nullptr;  // of a loss that sees the weights themselves
 };
 
 namespace detail {
@@ -98,7 +99,7 @@ HEED_NOINLINE void attend_backward_any(const Spec& spec, const operand& q, const
     again.out = dense_rows(out_memory, shape);
   }
   const problem p = checked(spec, q, k, v, again);
-  const backward_operands x{again.out, d.out, d.lse, to.dq, to.dk, to.dv};
+  const backward_operands x{again.out, d.out, d.lse, to.dq, to.dk, to.dv, to.observed};
   check_backward(p, x, forward.lse);
   if (!logarithmic && d.lse.present())
     check::fail("heed::attend_backward", "this normaliser has no log-sum-exp", {{"d_lse", d.lse}});

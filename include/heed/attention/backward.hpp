@@ -27,6 +27,7 @@ namespace heed::detail {
 struct backward_operands {
   operand out, d_out, d_lse;
   result dq, dk, dv;
+  const observed_gradient* observed = nullptr;
 };
 
 template <class T, class Arch, class Spec> class backward {
@@ -185,6 +186,7 @@ template <class T, class Arch, class Spec> class backward {
           const row_position at{s.b, h, r + s.offset, s.row + r};
           load_gradient(at, s.batch, grad, out, sums_.of(chunk));
           d.delta[r] = product(grad, out) - lse_gradient(at, s.batch);
+          if (x_.observed) d.delta[r] += static_cast<T>(x_.observed->delta(at));
           if constexpr (learns<decltype(Spec::normalizer)>)
             sums_.add_row(at, double(d.max[r]) * simd::ln2, double(d.delta[r]), chunk);
         }
@@ -379,6 +381,7 @@ template <class T, class Arch, class Spec> class backward {
     const bool edited = edits && !extra;
     if constexpr (edits)
       if (edited) scale_gradient(at, p, ds, spare, sum);
+    if (x_.observed && !extra) x_.observed->add(at, p, ds);
     const auto& steps = steps_of(spec_.normalizer);
     const B zero(T(0)), lowest(masked<T> / 2);
     for (index v = 0; v < x.vectors; ++v) {

@@ -51,8 +51,9 @@ template <class T> class row_states final : public observer {
         of_(static_cast<std::size_t>(batch_ * heads_ * rows_),
             replayed<T>(-std::numeric_limits<double>::infinity())) {}
 
-  void row(const row_position& at, double max, double sum) override {
-    (*this)(batch_ == 1 ? 0 : at.b, at.h, at.row) = {static_cast<T>(max), static_cast<T>(sum)};
+  void row(const row_position& at, const row_end& end) override {
+    (*this)(batch_ == 1 ? 0 : at.b, at.h, at.row) = {static_cast<T>(end.max),
+                                                     static_cast<T>(end.sum)};
   }
   row_state<T>& operator()(index b, index h, index row) {
     return of_[static_cast<std::size_t>((b * heads_ + h) * rows_ + row)];

@@ -33,6 +33,7 @@ template <class T, class Intervals> struct stream_panel {
   T* o = nullptr;
   T* max = nullptr;
   T* sum = nullptr;
+  T* shown = nullptr;  // scores for the observer
   index h = 0, row = 0, rows = 0, vectors = 0, pitch = 0;
   bool summed = false;  // whether o may be more than zeros
   [[no_unique_address]] Intervals keys{};
@@ -70,7 +71,8 @@ template <class T, class Arch, class Spec> class stream {
         width_(kv_.width()),
         channels_(kv_.channels()),
         heads_per_task_(std::clamp<index>(group_, 1, 2 * tuned::panels)),
-        chunks_((group_ + heads_per_task_ - 1) / heads_per_task_) {
+        chunks_((group_ + heads_per_task_ - 1) / heads_per_task_),
+        watched_(p.to.observe ? p.to.observe->wants() : observer::needs::rows) {
     // Blocks of four panels, fewer where that leaves too few tasks to share out.
     const index queries = items_.longest_queries();
     panels_per_head_ = std::max<index>(1, tuned::panels / heads_per_task_);
@@ -118,6 +120,7 @@ template <class T, class Arch, class Spec> class stream {
   index rows_per_block() const { return panels_per_head_ * widest; }
   index tallest() const { return std::max(key_tile, kv_.extra()); }
   index staged_width() const { return std::max({width_, p_.shape.depth, channels_}); }
+  index shown_size() const { return watched_ == observer::needs::scores ? tallest() * widest : 0; }
   index task_bytes() const {
     const index per_panel =
         aligned_bytes(width_ * widest, sizeof(T)) + aligned_bytes(channels_ * widest, sizeof(T)) +
@@ -125,7 +128,7 @@ template <class T, class Arch, class Spec> class stream {
         (masks ? aligned_bytes(lane_intervals::scratch(widest), sizeof(index)) : 0);
     const index panels = heads_per_task_ * panels_per_head_;
     return aligned_bytes(panels, sizeof(panel)) + panels * per_panel +
-           aligned_bytes(tallest() * widest, sizeof(T)) +
+           aligned_bytes(tallest() * widest, sizeof(T)) + aligned_bytes(shown_size(), sizeof(T)) +
            aligned_bytes(scratch_of(spec_.score, widest, tallest()), sizeof(T)) +
            aligned_bytes(W * staged_width(), sizeof(T)) +
            aligned_bytes(kv_.staged_values(), sizeof(T));
@@ -142,12 +145,14 @@ template <class T, class Arch, class Spec> class stream {
     T* const tables = scratch.take<T>(scratch_of(spec_.score, widest, tallest()));
     T* const staged = scratch.take<T>(W * staged_width());
     T* const values = scratch.take<T>(kv_.staged_values());
+    T* const shown = shown_size() ? scratch.take<T>(shown_size()) : nullptr;
     index count = 0;
     for (index g = chunk * heads_per_task_; g < std::min((chunk + 1) * heads_per_task_, group_);
          ++g)
       for (index row = first; row < last; row += widest) {
         panel& p = *new (panels + count++) panel{};
         p.h = kv * group_ + g, p.row = row, p.rows = std::min(widest, last - row);
+        p.shown = shown;
         begin(p, s, staged, scratch);
       }
 
@@ -302,7 +307,7 @@ template <class T, class Arch, class Spec> class stream {
     if constexpr (masks)
       if (hide(p, at, keys, inside, s) && !from.finite[t])
         accumulate = simd::accumulate_selected<T, Arch>;
-    absorb(p, keys.size(), s);
+    absorb(p, keys.size(), s, &at);
     if constexpr (scales_weights<decltype(Spec::weights), Arch, T>)
       scale_weights<Arch>(spec_.weights, at, s);
     accumulate(p.vectors, s, p.pitch, keys.size(),
@@ -331,7 +336,8 @@ template <class T, class Arch, class Spec> class stream {
     return {simd::load<T, Arch>(p.max + v * W), simd::load<T, Arch>(p.sum + v * W)};
   }
 
-  void absorb(panel& p, index keys, T* s) const {
+  void absorb(panel& p, index keys, T* s, const tile* at = nullptr) const {
+    if (at && p.shown) std::copy_n(s, keys * p.pitch, p.shown);
     const auto& normalizer = steps_of(spec_.normalizer);
     T factors[widest];
     bool moved = false;
@@ -347,6 +353,9 @@ template <class T, class Arch, class Spec> class stream {
       simd::store(p.sum + v * W, seen.sum);
       simd::store(factors + v * W, factor);
     }
+    if (at && watched_ != observer::needs::rows)
+      p_.to.observe->panel(observed_panel<T>{*at, p.shown, splits_scale ? scale_.rest : 1, s,
+                                             moved ? factors : nullptr, p.max});
     if (moved && p.summed) simd::rescale<T, Arch>(p.vectors, factors, p.pitch, channels_, p.o);
     p.summed = true;
   }
@@ -386,9 +395,12 @@ template <class T, class Arch, class Spec> class stream {
           const T lse = spec_.normalizer.lse(row_state<T>{p.max[lane], p.sum[lane]});
           simd::store_row(p_.to.lse.type, &lse, 1, p_.to.lse.row(s.batch, p.h, r), 1);
         }
-      if (p_.to.observe)
-        p_.to.observe->row({s.b, p.h, p.row + lane + s.offset, r}, double(p.max[lane]),
-                           double(p.sum[lane]));
+      if (p_.to.observe) {
+        const row_state<T> end{p.max[lane], p.sum[lane]};
+        p_.to.observe->row(
+            {s.b, p.h, p.row + lane + s.offset, r},
+            {double(end.max), double(end.sum), double(steps_of(spec_.normalizer).finish(end))});
+      }
     }
   }
 
@@ -398,6 +410,7 @@ template <class T, class Arch, class Spec> class stream {
   kv_heads<T, Arch, Spec> kv_;
   split_scale scale_;
   index group_, width_, channels_, heads_per_task_, chunks_, panels_per_head_ = 1, blocks_ = 0;
+  observer::needs watched_;
 };
 
 }  // namespace heed::detail

@@ -43,4 +43,11 @@ inline constexpr bool absorbs_scale =
       n.template absorb<simd::scalar>(s, index{}, index{}, state, factor, double{});
     };
 
+// Whether finished weights are e^{s - lse}: `replay` makes them from a state {lse · log2 e, 1}.
+template <class N>
+inline constexpr bool replays_from_lse =
+    requires(const N& n, float* s, const row_state<float>& state) {
+      n.template replay<simd::scalar>(s, index{}, index{}, state);
+    };
+
 }  // namespace heed
