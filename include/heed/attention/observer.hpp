@@ -13,8 +13,8 @@ namespace heed {
 // The call, once its shapes are checked.
 struct observed_call {
   problem_shape shape;
-  index batch = 0;    // of the tensors: packed sequences share one item
-  element compute{};  // type of the panels
+  index batch = 0;           // of the tensors: packed sequences share one item
+  element compute{};         // type of the panels
   bool exponential = false;  // weights are e^{s - lse}
 };
 
@@ -23,8 +23,9 @@ struct observed_call {
 // `factor` is what makes earlier ones comparable to these.
 template <class T> struct observed_panel {
   tile at;
-  const T* scores;   // as the normaliser saw them, a large negative number where hidden; only on demand
-  double scale;      // still to be multiplied to the scores
+  const T*
+      scores;    // as the normaliser saw them, a large negative number where hidden; only on demand
+  double scale;  // still to be multiplied to the scores
   const T* weights;  // 0 where hidden
   const T* factor;   // [lane]; null: all 1
   const T* max;      // [lane]; softmax-like: weight = 2^(score · scale · log2 e - max)

@@ -27,7 +27,8 @@ class lane_memory {
  public:
   // All zero. Grows, never shrinks.
   void start(const observed_call& call, index each, index rows) {
-    batch_ = call.batch, heads_ = call.shape.heads, each_ = each, rows_ = rows, type_ = call.compute;
+    batch_ = call.batch, heads_ = call.shape.heads, each_ = each, rows_ = rows,
+    type_ = call.compute;
     bytes_.assign(static_cast<std::size_t>(batch_ * heads_ * each_ * rows_ * size_of(type_)),
                   std::byte{0});
   }

@@ -24,8 +24,8 @@ class row_top final : public observer {
   void start(const observed_call& call) override {
     const extents wanted{call.batch, call.shape.heads, call.shape.queries, keys_.extent[3]};
     if (keys_.extent != wanted || keys_.extent[3] < 1 || (!keys_.data && keys_.size() > 0))
-      check::fail("heed::row_top", "keys must be [B,H,Lq,n] with n at least 1, not " +
-                                       check::print(keys_.extent));
+      check::fail("heed::row_top",
+                  "keys must be [B,H,Lq,n] with n at least 1, not " + check::print(keys_.extent));
     detail::check_observed("heed::row_top", "the weights", weights_, wanted);
     kept_.start(call, 2 * count(), call.shape.queries);
     kept_.whole([](auto* x, index n) {  // weights too: they are read where a key was found
@@ -65,8 +65,8 @@ class row_top final : public observer {
       const auto enter = [&](index j) {
         for (index l = 0; l < W; ++l)
           if (s[j * pitch + l] > best[(n - 1) * step + lane + l])
-            insert(at, lane + l, j, s[j * pitch + l], x.weights[j * pitch + lane + l], best + lane + l,
-                   weights + lane + l);
+            insert(at, lane + l, j, s[j * pitch + l], x.weights[j * pitch + lane + l],
+                   best + lane + l, weights + lane + l);
         least = simd::load<T, A>(best + (n - 1) * step + lane);
       };
       index j = 0;

@@ -53,8 +53,7 @@ class rows final : public observer {
       T* const kept = kept_.at<T>(x.at.b, x.at.h, i, 0);
       if (x.factor && x.factor[lane] != T(1))
         for (index j = 0; j < x.at.slot; ++j) kept[j] *= x.factor[lane];
-      for (index j = 0; j < x.at.keys; ++j)
-        kept[x.at.slot + j] = x.weights[j * x.at.pitch + lane];
+      for (index j = 0; j < x.at.keys; ++j) kept[x.at.slot + j] = x.weights[j * x.at.pitch + lane];
     }
   }
 

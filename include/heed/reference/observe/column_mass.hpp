@@ -5,7 +5,8 @@
 
 namespace heed::reference::observe {
 
-/// Σ_i w_i p_ij and, of the same rows, N_j = Σ_i w_i and Σ_i w_i p_ij² / N_j − (Σ_i w_i p_ij / N_j)².
+/// Σ_i w_i p_ij and, of the same rows, N_j = Σ_i w_i and Σ_i w_i p_ij² / N_j − (Σ_i w_i p_ij /
+/// N_j)².
 struct columns_summed {
   vector mass, count, variance;
 };
