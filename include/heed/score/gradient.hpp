@@ -18,7 +18,11 @@ template <class F, class G> struct with_grad {
   auto operator()(const S& s, const At& at) const {
     return f(s, at);
   }
-  template <class S, class At> auto grad(const S& s, const At& at) const { return df(s, at); }
+  template <class S, class At>
+    requires std::is_invocable_v<const G&, S, At>
+  auto grad(const S& s, const At& at) const {
+    return df(s, at);
+  }
 };
 
 // s' = s + something that does not depend on s: such a modifier has `static constexpr bool shifts`.
