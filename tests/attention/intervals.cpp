@@ -204,7 +204,7 @@ TEST_CASE("the lane compares hide what no interval holds") {
     const panel x(mask, 3, 20);
     const index keys = 6;
     std::vector<T> s(static_cast<std::size_t>(keys * lanes), T(1));
-    detail::mask_lanes<arch>(x, lanes, first, {1, keys}, s.data());
+    detail::mask_lanes<arch>(x, lanes, first, {1, keys}, s.data(), x.pitch);
     for (index j = 0; j < keys; ++j)
       for (index lane = 0; lane < 3; ++lane) {
         const bool kept = j < 1 || mask({.q = lane, .k = first + j});

@@ -62,6 +62,9 @@ inline void check_backward(const problem& p, const backward_operands& x, const o
                   {{name, given}, {"q", p.q}, {"k", p.k}, {"v", p.v}, {"d_out", x.d_out}});
   };
   same("d_out", x.d_out, x.out, "d_out must have the shape of out");
+  const extents& o = x.out.extent;
+  if (o[0] * o[1] * o[2] * o[3] > 0 && !x.d_out.present())
+    check::fail("heed::attend_backward", "d_out must not be null");
   if (x.dq.present()) same("dq", x.dq, p.q, "dq must have the shape of q");
   if (x.dk.present()) same("dk", x.dk, p.k, "dk must have the shape of k");
   if (x.dv.present()) same("dv", x.dv, p.v, "dv must have the shape of v");
@@ -96,15 +99,19 @@ HEED_NOINLINE void attend_backward_any(const Spec& spec, const operand& q, const
     again.out.type = forward.out.type;
     again.out.extent = forward.out.extent, again.out.stride = forward.out.stride;
   } else {
-    again.out = dense_rows(out_memory, shape);
+    again.out.data = &again, again.out.extent = shape;  // not null; allocated once it is checked
   }
   const problem p = checked(spec, q, k, v, again);
-  const backward_operands x{again.out, d.out, d.lse, to.dq, to.dk, to.dv, to.observed};
+  backward_operands x{again.out, d.out, d.lse, to.dq, to.dk, to.dv, to.observed};
   check_backward(p, x, forward.lse);
   if (!logarithmic && d.lse.present())
     check::fail("heed::attend_backward", "this normaliser has no log-sum-exp", {{"d_lse", d.lse}});
   check_gradients(spec, to.spec);
 
+  if (!reuse) {
+    again.out = detail::dense_rows(out_memory, shape);
+    x.out = again.out;
+  }
   problem_shape tensors = p.shape;
   tensors.batch = q.extent[0];
   row_states<T> states(tensors);

@@ -215,14 +215,18 @@ template <class T, class Arch, class Spec> class backward {
       simd::load_row(x_.d_lse.type, x_.d_lse.row(batch, at.h, at.row), 1, 1, &value);
     return value;
   }
-  // Rows of v_.width() channels.
+  // Σ dO·O; a row that saw nothing has O = 0, and its dO may be NaN.
   T product(const T* x, const T* y) const {
-    B sum(T(0));
+    const B zero(T(0));
+    B sum = zero;
     index c = 0;
-    for (; c + W <= value_depth(); c += W)
-      sum = simd::fma(simd::load<T, Arch>(x + c), simd::load<T, Arch>(y + c), sum);
+    for (; c + W <= value_depth(); c += W) {
+      const B o = simd::load<T, Arch>(y + c);
+      sum = simd::fma(B(simd::select(o == zero, zero, simd::load<T, Arch>(x + c))), o, sum);
+    }
     T total = simd::sum_lanes<T, Arch>(sum);
-    for (; c < value_depth(); ++c) total += x[c] * y[c];
+    for (; c < value_depth(); ++c)
+      if (y[c] != T(0)) total += x[c] * y[c];
     return total;
   }
 
@@ -242,12 +246,13 @@ template <class T, class Arch, class Spec> class backward {
     for (index g = 0; g < group; ++g)
       std::fill_n(partial(at(g), range), plan_.rows * q_.width(), T(0));
     const auto blocks = [&](span keys, bool extra) {
+      std::fill_n(t.dk, plan_.height * q_.width(), T(0));
+      std::fill_n(t.dv, plan_.height * v_.width(), T(0));
+      if (s.rows == 0) return;
       q_.pack(t.k, q_.width(), keys.size(), t.k_strips, plan_.height, 0);
       if constexpr (masks)
         t.finite = simd::all_finite(t.k, q_.width(), keys.size(), q_.channels) &&
                    simd::all_finite(t.v, v_.width(), keys.size(), v_.channels);
-      std::fill_n(t.dk, plan_.height * q_.width(), T(0));
-      std::fill_n(t.dv, plan_.height * v_.width(), T(0));
       for (index g = 0; g < group; ++g)
         for (index i = 0; i < plan_.panels; i += per_block_)
           block(s, at(g), range, i, keys, t, extra, memory, sum);
@@ -255,8 +260,10 @@ template <class T, class Arch, class Spec> class backward {
     for (index i = 0; i < plan_.tiles_per_range; ++i) {
       const span keys = plan_.tile(range, i, s.keys);
       if (keys.empty()) break;
-      replay_.load_keys(s, h, keys, t.k);
-      load_values(s, h, keys, t.v);
+      if (s.rows > 0) {  // else keys and values may be absent
+        replay_.load_keys(s, h, keys, t.k);
+        load_values(s, h, keys, t.v);
+      }
       blocks(keys, false);
       finish_keys(s, h, keys, t, staged, sum);
     }
@@ -440,12 +447,15 @@ template <class T, class Arch, class Spec> class backward {
     for (index j = 0; j < keys.size(); ++j) {
       const row_position at{s.b, h, keys.begin + j, s.slot + keys.begin + j};
       key_gradient(t, j, grad, value_grad);
-      simd::load_row(p_.k.type, p_.k.row(s.batch, h, at.row), p_.k.stride[3], depth(), row);
+      if (s.rows > 0)
+        simd::load_row(p_.k.type, p_.k.row(s.batch, h, at.row), p_.k.stride[3], depth(), row);
       prologue_backward<false>(spec_.key, row, grad, at, g_.key, sum + sums_.key, sum, rest);
       store(x_.dk, grad, depth(), s.batch, h, at.row);
-      simd::load_row(p_.v.type, p_.v.row(s.batch, h, at.row), p_.v.stride[3], value_depth(), row);
-      transform_row_backward<Arch>(spec_.value, row, value_grad, value_depth(), at, g_.value,
-                                   sum + sums_.value, rest);
+      if (!is_zero(value_grad, value_depth())) {
+        simd::load_row(p_.v.type, p_.v.row(s.batch, h, at.row), p_.v.stride[3], value_depth(), row);
+        transform_row_backward<Arch>(spec_.value, row, value_grad, value_depth(), at, g_.value,
+                                     sum + sums_.value, rest);
+      }
       store(x_.dv, value_grad, value_depth(), s.batch, h, at.row);
     }
   }
@@ -490,10 +500,15 @@ template <class T, class Arch, class Spec> class backward {
       store(x_.dq, grad, depth(), s.batch, h, at.row);
     }
   }
+  // A row that nothing sees: its transforms get no gradient, whatever it holds.
+  static bool is_zero(const T* x, index count) {
+    return std::all_of(x, x + count, [](T v) { return v == T(0); });
+  }
   // Row transform first, similarity second; so backward the other way round.
   template <bool Query, class F>
   void prologue_backward(const F& f, const T* x, T* dx, const row_position& at,
                          const gradient_of<F>& g, double* own_sum, double* sum, T* rest) const {
+    if (is_zero(dx, q_.channels)) return std::fill_n(dx, depth(), T(0)), void();
     if constexpr (rewrites<Query>()) {
       T* const seen = rest;
       std::copy_n(x, depth(), seen);

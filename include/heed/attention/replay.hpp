@@ -243,6 +243,15 @@ template <class T, class Arch, class Spec> struct replay {
     return x.rows == 0;
   }
 
+  // Where a row's state is NaN or infinite: what is masked still has weight 0.
+  HEED_NOINLINE void select_weights(const row_state<B>& row, T* s, index pitch, index keys) const {
+    for (index j = 0; j < keys; ++j, s += pitch) {
+      const B score = simd::load<T, Arch>(s);
+      replay_weights<Arch>(spec.normalizer, s, pitch, 1, row);
+      simd::store(s, simd::select(score <= B(masked<T> / 2), B(T(0)), simd::load<T, Arch>(s)));
+    }
+  }
+
   // Finished weights [key][lane] of one panel against the rows `k`. What was on the way is copied
   // where it is wanted: the scores before their modifiers, and those that the normaliser saw. Extra
   // slots get no modifier and no mask. True if the mask hid anything.
@@ -276,8 +285,14 @@ template <class T, class Arch, class Spec> struct replay {
     if constexpr (masks)
       if (!also.extra) hidden = read.hide(x, at, keys, read.covers(x, s, keys), weight);
     copy(also.shown);
-    for (index v = 0; v < x.vectors; ++v)
-      replay_weights<Arch>(spec.normalizer, weight + v * W, pitch, count, state(d, x.row + v * W));
+    for (index v = 0; v < x.vectors; ++v) {
+      const row_state<B> row = state(d, x.row + v * W);
+      const B zeros = (row.max + row.sum) * B(T(0));
+      if (hidden && simd::sum_lanes<T, Arch>(zeros) != T(0))
+        select_weights(row, weight + v * W, pitch, count);
+      else
+        replay_weights<Arch>(spec.normalizer, weight + v * W, pitch, count, row);
+    }
     for (index j = 0; j < count; ++j)
       std::fill(weight + j * pitch + x.rows, weight + j * pitch + lanes, T(0));
     return hidden;

@@ -68,7 +68,8 @@ void multiply_slopes(const S& f, const tile& in, const T* s, T* ds) {
           by = f.grad(x, at);
         else
           by = f(dual<B>::variable(x), at).slope;
-        simd::store(ds + i, B(simd::load<T, Arch>(ds + i) * by));
+        const B d = simd::load<T, Arch>(ds + i), none_of_it(T(0));
+        simd::store(ds + i, simd::select(d == none_of_it, d, B(d * by)));
       }
     }
   } else {
@@ -77,6 +78,7 @@ void multiply_slopes(const S& f, const tile& in, const T* s, T* ds) {
         const position at{in.b, in.h, in.q + i, in.k + j, in.row + i, in.slot + j};
         const T x = s[j * in.pitch + i];
         T& d = ds[j * in.pitch + i];
+        if (d == T(0)) continue;
         if constexpr (requires { f.grad(x, at); }) {
           d *= T(f.grad(x, at));
         } else {
@@ -91,7 +93,8 @@ void multiply_slopes(const S& f, const tile& in, const T* s, T* ds) {
 
 }  // namespace detail
 
-// ds: on entry by f(s), on return by s. `spare` holds links<S>() panels besides what modifiers ask
+// ds: on entry by f(s), on return by s; what is 0 stays 0, whatever the score: a masked one may be
+// NaN. `spare` holds links<S>() panels besides what modifiers ask
 // for with `scratch`.
 template <class Arch, class S, class T>
 void score_backward(const S& f, const gradient_of<S>& g, const tile& in, const T* s, T* ds,

@@ -21,11 +21,11 @@ template <class Arch, class T> struct row_factors {
   }
 };
 
-// Σ_j x_j y_j over the keys of one lane.
-template <class T> double column_product(const tile& at, index lane, const T* x, const T* y) {
+// Σ_j s_j ds_j over the keys of one lane; a masked score, which may be NaN, has ds 0.
+template <class T> double column_product(const tile& at, index lane, const T* s, const T* ds) {
   double sum = 0;
-  for (index j = 0; j < at.keys; ++j)
-    sum += double(x[j * at.pitch + lane]) * double(y[j * at.pitch + lane]);
+  for (index i = lane; i < at.keys * at.pitch; i += at.pitch)
+    if (ds[i] != T(0)) sum += double(s[i]) * double(ds[i]);
   return sum;
 }
 

@@ -72,18 +72,20 @@ template <class Activation = tanh_activation> struct additive {
     using B = simd::batch<T, Arch>;
     constexpr index W = simd::width<T, Arch>;
     for (index channel = 0; channel < depth; ++channel) {
-      const B w(static_cast<T>(weight[channel]));
-      B dw(T(0));
+      const B w(static_cast<T>(weight[channel])), zero(T(0));
+      B dw = zero;
       for (index j = 0; j < keys; ++j) {
         const B t(key[j * stride + channel]);
         B own(T(0));
         for (index v = 0; v < vectors; ++v) {
           const index i = channel * pitch + v * W;
           const auto [value, slope] = activation<Arch, T>(B(simd::load<T, Arch>(q + i) + t));
-          const B d = simd::load<T, Arch>(ds + j * pitch + v * W), pull = d * w * slope;
+          const B d = simd::load<T, Arch>(ds + j * pitch + v * W);
+          const auto hidden = d == zero;  // x may be NaN
+          const B pull = simd::select(hidden, zero, B(d * w * slope));
           simd::store(du + i, B(simd::load<T, Arch>(du + i) + pull));
           own = own + pull;
-          dw = simd::fma(d, value, dw);
+          dw = dw + simd::select(hidden, zero, B(d * value));
         }
         dt[j * stride + channel] += simd::sum_lanes<T, Arch>(own);
       }

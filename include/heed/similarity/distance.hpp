@@ -82,14 +82,15 @@ struct direct_distance {
                 index depth, const T* ds, T* dq, T* dk) const {
     using B = simd::batch<T, Arch>;
     constexpr index W = simd::width<T, Arch>;
-    const B factor(T(2 * detail::distance_scale(c, depth)));
+    const B factor(T(2 * detail::distance_scale(c, depth))), zero(T(0));
     for (index j = 0; j < keys; ++j)
       for (index channel = 0; channel < depth; ++channel) {
         B sum(T(0));
         for (index v = 0; v < vectors; ++v) {
           const index i = channel * pitch + v * W;
-          const B pull = simd::load<T, Arch>(ds + j * pitch + v * W) * factor *
-                         (simd::load<T, Arch>(q + i) - B(key[j * stride + channel]));
+          const B d = simd::load<T, Arch>(ds + j * pitch + v * W);
+          const B apart = simd::load<T, Arch>(q + i) - B(key[j * stride + channel]);
+          const B pull = simd::select(d == zero, zero, B(d * factor * apart));  // hidden: any rows
           simd::store(dq + i, B(simd::load<T, Arch>(dq + i) - pull));
           sum = sum + pull;
         }
