@@ -79,6 +79,15 @@ template <class T> view<T> dense_rows(std::vector<T>& memory, const extents& e) 
   return {memory.data(), e, {e[1] * e[2] * e[3], e[2] * e[3], e[3], 1}};
 }
 
+template <class T> void store_dense(const std::vector<T>& from, const result& to) {
+  const extents& e = to.extent;
+  const T* row = from.data();
+  for (index b = 0; b < e[0]; ++b)
+    for (index h = 0; h < e[1]; ++h)
+      for (index l = 0; l < e[2]; ++l, row += e[3])
+        simd::store_row(to.type, row, e[3], to.row(b, h, l), to.stride[3]);
+}
+
 // Any call, its types erased.
 template <class T, class Arch, class Spec>
   requires(!has_driver<decltype(Spec::weights)>)

@@ -8,7 +8,6 @@
 //       S  = K Qᵀ                          [key][lane]
 //       S  = mask(score(S))                only where a score modifier or a partly masked tile asks
 //       P  = absorb(S)                     running maximum and sum, rescale only where it moved
-//       P  = factors ∘ P                   only where weights are edited
 //       Oᵀ += Vᵀ P                         [channel][lane]
 //   finish  O · factor, transposed out, lse
 //
@@ -308,8 +307,7 @@ template <class T, class Arch, class Spec> class stream {
       if (hide(p, at, keys, inside, s) && !from.finite[t])
         accumulate = simd::accumulate_selected<T, Arch>;
     absorb(p, keys.size(), s, &at);
-    if constexpr (scales_weights<decltype(Spec::weights), Arch, T>)
-      scale_weights<Arch>(spec_.weights, at, s);
+    scale_weights<Arch>(spec_.weights, at, s);
     accumulate(p.vectors, s, p.pitch, keys.size(),
                from.v + t * from.v_tile + (keys.begin - t * key_tile) * from.v_stride,
                from.v_stride, from.v_block, from.channels, p.o);

@@ -146,12 +146,7 @@ struct column_add {
   template <class T>
   static void store_sum(std::vector<T>& x, const std::vector<T>& y, const result& to) {
     for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
-    const extents& e = to.extent;
-    const T* row = x.data();
-    for (index b = 0; b < e[0]; ++b)
-      for (index h = 0; h < e[1]; ++h)
-        for (index l = 0; l < e[2]; ++l, row += e[3])
-          simd::store_row(to.type, row, e[3], to.row(b, h, l), to.stride[3]);
+    detail::store_dense(x, to);
   }
 };
 

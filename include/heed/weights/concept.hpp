@@ -32,11 +32,14 @@ inline constexpr bool scales_weights = requires(const W& w, const tile& at) {
 
 template <class W> inline constexpr bool has_driver = requires { typename W::driver; };
 
-// p *= f for the panel and key tile `at`.
-template <class Arch, class W, class T> void scale_weights(const W& weights, const tile& at, T* p) {
+// p *= f for the panel and key tile `at`, where the policy has factors.
+template <class Arch, class W, class T>
+void scale_weights([[maybe_unused]] const W& weights, [[maybe_unused]] const tile& at,
+                   [[maybe_unused]] T* p) {
   using B = simd::batch<T, Arch>;
-  weights.template factors<Arch, T>(
-      at, [p](index i, const B& f) { simd::store(p + i, B(simd::load<T, Arch>(p + i) * f)); });
+  if constexpr (scales_weights<W, Arch, T>)
+    weights.template factors<Arch, T>(
+        at, [p](index i, const B& f) { simd::store(p + i, B(simd::load<T, Arch>(p + i) * f)); });
 }
 
 }  // namespace heed

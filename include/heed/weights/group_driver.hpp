@@ -84,9 +84,8 @@ template <class T, class Arch, class Spec> class group_driver {
     std::vector<T> sum[3];
     const extents shapes[] = {q_.extent, k_.extent, v_.extent};
     const result wanted[] = {to.dq, to.dk, to.dv};
-    view<T> total[3];
     for (std::size_t i = 0; i < 3; ++i)
-      if (wanted[i].present()) total[i] = dense_rows(sum[i], shapes[i]);
+      if (wanted[i].present()) dense_rows(sum[i], shapes[i]);
     std::vector<T> parts[3];
     for (index g = 0; g < groups; ++g) {
       result one[3];
@@ -100,7 +99,7 @@ template <class T, class Arch, class Spec> class group_driver {
         for (std::size_t x = 0; x < sum[i].size(); ++x) sum[i][x] += parts[i][x];
     }
     for (std::size_t i = 0; i < 3; ++i)
-      if (wanted[i].present()) store(total[i], wanted[i]);
+      if (wanted[i].present()) store_dense(sum[i], wanted[i]);
   }
 
  private:
@@ -131,8 +130,7 @@ template <class T, class Arch, class Spec> class group_driver {
   template <class F> void each_row(F f) const {
     constexpr index rows = 64;
     const index blocks = (rows_[2] + rows - 1) / rows;
-    const index last = rows_[2] - 1, end = k_.extent[2] - 1;
-    const index offset = spec_.offset == aligned_ends ? end - last : spec_.offset;
+    const index offset = spec_.offset == aligned_ends ? k_.extent[2] - rows_[2] : spec_.offset;
     executor_.for_each(rows_[0] * rows_[1] * blocks, [&](index task, index) {
       const index h = task / blocks % rows_[1], first = task % blocks * rows;
       for (index r = first; r < std::min(first + rows, rows_[2]); ++r)
@@ -184,14 +182,6 @@ template <class T, class Arch, class Spec> class group_driver {
     const problem p = checked(spec_, q_, k_, v_, none_written);
     check_backward(p, {none_written.out, d.out, d.lse, to.dq, to.dk, to.dv}, given.lse);
   }
-  static void store(const view<T>& from, const result& to) {
-    const extents& e = from.extent;
-    for (index b = 0; b < e[0]; ++b)
-      for (index h = 0; h < e[1]; ++h)
-        for (index l = 0; l < e[2]; ++l)
-          simd::store_row(to.type, &from(b, h, l, 0), e[3], to.row(b, h, l), to.stride[3]);
-  }
-
   const Spec& spec_;
   const operand &q_, &k_, &v_;
   const executor_ref& executor_;
