@@ -116,10 +116,11 @@ struct column_add {
         "column_add takes no plan and no output transform");
     static_assert(!learns<decltype(Spec::value)>,
                   "column_add has no gradient of what a value transform learns");
-    using part = attention<decltype(Spec::mask), decltype(Spec::similarity), decltype(Spec::score),
-                           decltype(Spec::normalizer), column_scale, decltype(Spec::query),
-                           decltype(Spec::key), decltype(Spec::value), none, decltype(Spec::extra)>;
-    return part{
+    using edited =
+        attention<decltype(Spec::mask), decltype(Spec::similarity), decltype(Spec::score),
+                  decltype(Spec::normalizer), column_scale, decltype(Spec::query),
+                  decltype(Spec::key), decltype(Spec::value), none, decltype(Spec::extra)>;
+    return edited{
         .mask = s.mask,
         .similarity = s.similarity,
         .score = s.score,
@@ -135,9 +136,10 @@ struct column_add {
   }
   template <class Spec> auto added_part(const Spec& s, const edited_keys& keys) const {
     const auto mask = s.mask && detail::one_group{&keys.mask};
-    using part = attention<std::remove_const_t<decltype(mask)>, dot, key_bias, linear, none, none,
-                           none, decltype(Spec::value)>;
-    return part{.mask = mask, .score = {values}, .scale = 0, .offset = s.offset, .value = s.value};
+    using edited = attention<std::remove_const_t<decltype(mask)>, dot, key_bias, linear, none, none,
+                             none, decltype(Spec::value)>;
+    return edited{
+        .mask = mask, .score = {values}, .scale = 0, .offset = s.offset, .value = s.value};
   }
   static operand one_channel(operand x) {
     x.extent[3] = 1;

@@ -46,6 +46,8 @@ template <class T, class Arch, class Spec> class group_driver {
   }
 
   void attend(const outputs& to) {
+    if (to.observe && to.observe->wants() != observer::needs::rows)
+      check::fail("heed::group_reweight", "only observers of whole rows see an edited call");
     forward();
     each_row([&](const row_position& at) {
       T total[chunk];
@@ -67,7 +69,7 @@ template <class T, class Arch, class Spec> class group_driver {
         simd::store_row(to.lse.type, &lse, 1, to.lse.row(at.b, at.h, at.row), 1);
       if (to.observe) {
         const auto state = replayed<double>(lse);
-        to.observe->row(at, state.max, state.sum);
+        to.observe->row(at, {state.max, state.sum, 1 / state.sum});
       }
     });
   }
