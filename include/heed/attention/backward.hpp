@@ -330,9 +330,9 @@ template <class T, class Arch, class Spec> class backward {
       const auto& x = d.panels[i];
       const index low = std::max<index>(begin - at, 0) / W, high = std::min(end - at, x.pitch) / W;
       if (low < high) {
-        hidden |= weigh(s, d, replay_.part(x, low, high), d.d_out + x.row * v_.width() + low * W,
-                        keys, offset, t, extra, pitch, memory + at + low * W - begin,
-                        memory + squares * square(), sum);
+        hidden |= weigh(s, d, replay_.read.part(x, low, high),
+                        d.d_out + x.row * v_.width() + low * W, keys, offset, t, extra, pitch,
+                        memory + at + low * W - begin, memory + squares * square(), sum);
         finite &= !masks || d.finite[i] != 0;
       }
       at += x.pitch;

@@ -9,6 +9,7 @@
 
 #include <heed/attention/intervals.hpp>
 #include <heed/attention/problem.hpp>
+#include <heed/attention/rows.hpp>
 #include <heed/score/concept.hpp>
 #include <heed/simd/pack.hpp>
 #include <heed/simd/tile.hpp>
@@ -44,12 +45,27 @@ template <class T, class Arch, class Spec> struct panels {
   const problem& p;
   index width = packed_width(spec.similarity, p.shape.depth);
 
-  // One row as the similarity wants it, unscaled; `row` counts from the start of the tensor.
-  void load(const row_position& at, index batch, T* row) const {
-    simd::load_row(p.q.type, p.q.row(batch, at.h, at.row), p.q.stride[3], p.shape.depth, row);
-    simd::transform_row<Arch>(spec.query, row, p.shape.depth, at);
-    if constexpr (requires { spec.similarity.template query<Arch>(row, p.shape.depth, at); })
-      spec.similarity.template query<Arch>(row, p.shape.depth, at);
+  // `count` rows from `at` on as the similarity wants them, unscaled, `width` apart; `at.row`
+  // counts from the start of the tensor.
+  void load(const row_position& at, index batch, index count, T* rows) const {
+    load_rows<Arch>(
+        p.q, batch, spec.query, at, count, width, rows, [&](T* row, const row_position& place) {
+          if constexpr (requires { spec.similarity.template query<Arch>(row, index{}, place); })
+            spec.similarity.template query<Arch>(row, p.shape.depth, place);
+        });
+  }
+  // All rows of a panel, scaled, as lanes. `staged` holds W rows of the wider of what goes in and
+  // what comes out.
+  void to_lanes(const panel& x, const sequence& s, T scale, T* staged) const {
+    const index row = s.row + x.row;
+    if (!rewrites && simd::stored_as<T>(p.q))
+      return simd::to_lanes<T, Arch>(static_cast<const T*>(p.q.row(s.batch, x.h, row)),
+                                     p.q.stride[2], x.rows, width, scale, x.q, x.pitch);
+    for (index lane = 0; lane < x.rows; lane += W) {
+      const index some = std::min(W, x.rows - lane);
+      load({s.b, x.h, x.row + s.offset + lane, row + lane}, s.batch, some, staged);
+      simd::to_lanes<T, Arch>(staged, width, some, width, scale, x.q + lane, x.pitch);
+    }
   }
 
   void collect(panel& x, const sequence& s, index* memory) const {
@@ -58,6 +74,16 @@ template <class T, class Arch, class Spec> struct panels {
     x.keys.hi = memory + lane_intervals::most * x.pitch;
     x.keys.collect(spec.mask, {.b = s.b, .h = x.h, .q = x.row + s.offset, .row = x.row + s.row},
                    x.rows, x.pitch, s.keys);
+  }
+
+  // Vectors [first, last) of a panel.
+  template <class Panel> static Panel part(const Panel& x, index first, index last) {
+    Panel y = x;
+    y.q += first * W, y.row += first * W;
+    y.rows = std::min(x.rows - first * W, (last - first) * W);
+    y.vectors = last - first;
+    if constexpr (has_mask<Spec>) y.keys.lo += first * W, y.keys.hi += first * W;
+    return y;
   }
 
   tile corner(const panel& x, const sequence& s, span keys, index pitch) const {

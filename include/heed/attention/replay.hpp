@@ -192,7 +192,7 @@ template <class T, class Arch, class Spec> struct replay {
       std::fill_n(row, q.width(), T(0));
       row_state<T> state = replayed<T>(-std::numeric_limits<double>::infinity());
       if (lane + j < x.rows) {
-        read.load({s.b, x.h, r + s.offset, s.row + r}, s.batch, row);
+        read.load({s.b, x.h, r + s.offset, s.row + r}, s.batch, 1, row);
         for (index c = 0; c < q.channels; ++c) row[c] *= static_cast<T>(p.scale);
         state = states(s.batch, x.h, s.row + r);
       }
@@ -204,15 +204,6 @@ template <class T, class Arch, class Spec> struct replay {
     return {simd::load<T, Arch>(d.max + row), simd::load<T, Arch>(d.sum + row)};
   }
 
-  // Vectors [first, last) of a panel.
-  panel part(const panel& x, index first, index last) const {
-    panel y = x;
-    y.q += first * W, y.row += first * W;
-    y.rows = std::min(x.rows - first * W, (last - first) * W);
-    y.vectors = last - first;
-    if constexpr (masks) y.keys.lo += first * W, y.keys.hi += first * W;
-    return y;
-  }
   // The keys of a vector of queries, as one span, where its panel knows them one by one.
   span seen(const panel& x, index vector, span keys) const {
     if constexpr (masks)

@@ -16,8 +16,8 @@
 // depends on its neighbours: blocks and threads change no bit.
 #pragma once
 
-#include <heed/attention/intervals.hpp>
 #include <heed/attention/kv_heads.hpp>
+#include <heed/attention/panel.hpp>
 #include <heed/core/executor.hpp>
 #include <heed/normalizer/elementwise.hpp>
 #include <heed/score/concept.hpp>
@@ -27,37 +27,26 @@
 
 namespace heed::detail {
 
-template <class T, class Intervals> struct stream_panel {
-  T* q = nullptr;
+template <class T, class Spec> struct stream_panel : query_panel<T, Spec> {
   T* o = nullptr;
   T* max = nullptr;
   T* sum = nullptr;
-  T* shown = nullptr;  // scores for the observer
-  index h = 0, row = 0, rows = 0, vectors = 0, pitch = 0;
+  T* shown = nullptr;   // scores for the observer
   bool summed = false;  // whether o may be more than zeros
-  [[no_unique_address]] Intervals keys{};
 };
 
 template <class T, class Arch, class Spec> class stream {
   using B = simd::batch<T, Arch>;
   using tuned = simd::shape<T, Arch>;
   static constexpr index W = tuned::lanes, widest = tuned::panel, key_tile = tuned::key_tile;
-  static constexpr bool masks = !std::is_same_v<decltype(Spec::mask), full>;
-  static constexpr bool scores = !std::is_same_v<decltype(Spec::score), none>;
+  static constexpr bool masks = has_mask<Spec>;
   static constexpr bool has_extra = !std::is_same_v<decltype(Spec::extra), none>;
-  static constexpr bool rewrites_queries = !std::is_same_v<decltype(Spec::query), none> ||
-                                           requires(const decltype(Spec::similarity)& s, T* row) {
-                                             s.template query<Arch>(row, index{}, row_position{});
-                                           };
-  static constexpr bool own_scores =
-      requires(const decltype(Spec::similarity)& s, const T* in, T* out) {
-        s.template scores<Arch>(index{}, in, index{}, index{}, in, index{}, index{}, out);
-      };
   // Where nothing but the normaliser reads the scores, q keeps its digits: it is multiplied by a
   // power of two and the normaliser takes the rest.
-  static constexpr bool splits_scale =
-      absorbs_scale<decltype(Spec::normalizer)> && !scores && !own_scores;
-  using panel = stream_panel<T, std::conditional_t<masks, lane_intervals, none>>;
+  static constexpr bool splits_scale = absorbs_scale<decltype(Spec::normalizer)> &&
+                                       !has_score<Spec> &&
+                                       !own_products<decltype(Spec::similarity), T, Arch>;
+  using panel = stream_panel<T, Spec>;
 
  public:
   stream(const Spec& spec, const problem& p)
@@ -65,9 +54,10 @@ template <class T, class Arch, class Spec> class stream {
         p_(p),
         items_{p, spec.plan},
         kv_(spec, p, items_),
+        read_{spec, p},
         scale_(splits_scale ? split(p.scale) : split_scale{p.scale, 1}),
         group_(p.shape.group()),
-        width_(kv_.width()),
+        width_(read_.width),
         channels_(kv_.channels()),
         heads_per_task_(std::clamp<index>(group_, 1, 2 * tuned::panels)),
         chunks_((group_ + heads_per_task_ - 1) / heads_per_task_),
@@ -187,47 +177,19 @@ template <class T, class Arch, class Spec> class stream {
     p.o = scratch.take<T>(channels_ * p.pitch);
     p.max = scratch.take<T>(2 * p.pitch);
     p.sum = p.max + p.pitch;
-    const T scale = static_cast<T>(scale_.exact);
-    const index q = p.row + s.offset, row = s.row + p.row;
-    if (!rewrites_queries && simd::stored_as<T>(p_.q)) {
-      simd::to_lanes<T, Arch>(static_cast<const T*>(p_.q.row(s.batch, p.h, row)), p_.q.stride[2],
-                              p.rows, width_, scale, p.q, p.pitch);
-    } else {
-      for (index lane = 0; lane < p.rows; lane += W) {
-        const index some = std::min(W, p.rows - lane);
-        load_rows<Arch>(p_.q, s.batch, spec_.query, {s.b, p.h, q + lane, row + lane}, some, width_,
-                        staged, [&](T* x, const row_position& at) { rewrite(x, at); });
-        simd::to_lanes<T, Arch>(staged, width_, some, width_, scale, p.q + lane, p.pitch);
-      }
-    }
+    read_.to_lanes(p, s, static_cast<T>(scale_.exact), staged);
     simd::clear<T, Arch>(p.vectors, p.pitch, channels_, p.o);
     const row_state<T> start =
-        steps_of(spec_.normalizer).template start<T>(row_position{s.b, p.h, q, row});
+        steps_of(spec_.normalizer)
+            .template start<T>(row_position{s.b, p.h, p.row + s.offset, s.row + p.row});
     std::fill_n(p.max, p.pitch, start.max);
     std::fill_n(p.sum, p.pitch, start.sum);
-    if constexpr (masks) {
-      p.keys.pitch = p.pitch;
-      p.keys.lo = scratch.take<index>(lane_intervals::scratch(p.pitch));
-      p.keys.hi = p.keys.lo + lane_intervals::most * p.pitch;
-      p.keys.collect(spec_.mask, {.b = s.b, .h = p.h, .q = q, .row = row}, p.rows, p.pitch, s.keys);
-    }
-  }
-  void rewrite(T* row, const row_position& at) const {
-    if constexpr (requires { spec_.similarity.template query<Arch>(row, p_.shape.depth, at); })
-      spec_.similarity.template query<Arch>(row, p_.shape.depth, at);
-  }
-
-  void score_rows(const panel& p, const T* keys, index stride, index count, T* s) const {
-    if constexpr (own_scores)
-      spec_.similarity.template scores<Arch>(p.vectors, keys, stride, count, p.q, p.pitch, width_,
-                                             s);
-    else
-      simd::scores<T, Arch>(p.vectors, keys, stride, count, p.q, p.pitch, width_, s);
+    if constexpr (masks) read_.collect(p, s, scratch.take<index>(lane_intervals::scratch(p.pitch)));
   }
 
   void visit_extra(panel& p, const kv_head<T>& from, T* s) const {
     const index slots = kv_.extra();
-    score_rows(p, from.extra_k, width_, slots, s);
+    read_.products(p, from.extra_k, width_, slots, s, p.pitch);
     absorb(p, slots, s);
     simd::accumulate<T, Arch>(p.vectors, s, p.pitch, slots, from.extra_v, channels_, 4,
                               p_.shape.value_depth, p.o);
@@ -251,10 +213,9 @@ template <class T, class Arch, class Spec> class stream {
       span seen[tuned::vectors];
       for (index v = 0; v < p.vectors; ++v) {
         seen[v] = p.keys.seen(v * W, std::min((v + 1) * W, p.rows));
-        cuts[count++] = std::clamp(seen[v].begin, keys.begin, keys.end);
-        cuts[count++] = std::clamp(seen[v].end, keys.begin, keys.end);
+        for (const index cut : {seen[v].begin, seen[v].end})
+          insert(cuts, count++, std::clamp(cut, keys.begin, keys.end));
       }
-      std::sort(cuts, cuts + count);
       for (index i = 0; i + 1 < count; ++i) {
         const span piece{cuts[i], cuts[i + 1]};
         if (piece.empty()) continue;
@@ -271,63 +232,39 @@ template <class T, class Arch, class Spec> class stream {
       }
     }
   }
+  // Into sorted numbers; g++ warns of std::sort on so few.
+  static void insert(index* sorted, index count, index x) {
+    for (; count > 0 && sorted[count - 1] > x; --count) sorted[count] = sorted[count - 1];
+    sorted[count] = x;
+  }
   panel vectors_of(const panel& p, index low, index high) const {
-    panel part = p;
-    part.q += low * W, part.o += low * W, part.max += low * W, part.sum += low * W;
-    part.row += low * W;
-    part.rows = std::min(p.rows - low * W, (high - low) * W);
-    part.vectors = high - low;
-    part.keys.lo += low * W, part.keys.hi += low * W;
+    panel part = read_.part(p, low, high);
+    part.o += low * W, part.max += low * W, part.sum += low * W;
     return part;
   }
 
   void visit(panel& p, const sequence& seq, const kv_head<T>& from, index t, span keys, T* s,
              T* tables) const {
-    const tile at{.b = seq.b,
-                  .h = p.h,
-                  .q = p.row + seq.offset,
-                  .row = seq.row + p.row,
-                  .rows = p.rows,
-                  .k = keys.begin,
-                  .slot = seq.slot + keys.begin,
-                  .keys = keys.size(),
-                  .pitch = p.pitch};
+    const tile at = read_.corner(p, seq, keys, p.pitch);
     [[maybe_unused]] cover inside = cover::some;
     if constexpr (masks) {
-      inside = known(residual(spec_.mask), block{seq.b, p.h, {at.q, at.q + at.rows}, keys});
+      inside = read_.covers(p, seq, keys);
       if (inside == cover::none) return;
     }
     while_fetching(spec_.score, at, tuned::between, [&](index j, index count) {
-      score_rows(p, from.k + (keys.begin + j) * from.k_stride, from.k_stride, count,
-                 s + j * p.pitch);
+      read_.products(p, from.k + (keys.begin + j) * from.k_stride, from.k_stride, count,
+                     s + j * p.pitch, p.pitch);
     });
-    if constexpr (scores) modify_panel<Arch>(spec_.score, at, s, tables);
+    if constexpr (has_score<Spec>) modify_panel<Arch>(spec_.score, at, s, tables);
     auto accumulate = simd::accumulate<T, Arch>;
     if constexpr (masks)
-      if (hide(p, at, keys, inside, s) && !from.finite[t])
+      if (read_.hide(p, at, keys, inside, s) && !from.finite[t])
         accumulate = simd::accumulate_selected<T, Arch>;
     absorb(p, keys.size(), s, &at);
     scale_weights<Arch>(spec_.weights, at, s);
     accumulate(p.vectors, s, p.pitch, keys.size(),
                from.v + t * from.v_tile + (keys.begin - t * key_tile) * from.v_stride,
                from.v_stride, from.v_block, from.channels, p.o);
-  }
-
-  // Masks what some lane must not see; true if anything was.
-  bool hide(const panel& p, const tile& at, span keys, cover inside, T* s) const {
-    if (p.keys.overflows) {
-      mask_overflow<Arch>(spec_.mask, at, s);
-      return true;
-    }
-    const span common = p.keys.common(keys);
-    const bool asked = !p.keys.exact && inside != cover::all;
-    if (common == keys && !asked) return false;
-    mask_lanes<Arch>(p.keys, p.vectors, keys.begin, {0, common.begin - keys.begin}, s, p.pitch);
-    mask_lanes<Arch>(p.keys, p.vectors, keys.begin, {common.end - keys.begin, keys.size()}, s,
-                     p.pitch);
-    if constexpr (!exact_mask<decltype(Spec::mask)>())
-      if (asked) mask_elements<Arch>(residual(spec_.mask), at, s);
-    return true;
   }
 
   row_state<B> state(const panel& p, index v) const {
@@ -406,6 +343,7 @@ template <class T, class Arch, class Spec> class stream {
   const problem& p_;
   sequences<decltype(Spec::plan)> items_;
   kv_heads<T, Arch, Spec> kv_;
+  panels<T, Arch, Spec> read_;
   split_scale scale_;
   index group_, width_, channels_, heads_per_task_, chunks_, panels_per_head_ = 1, blocks_ = 0;
   observer::needs watched_;
