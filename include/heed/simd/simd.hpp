@@ -137,10 +137,22 @@ xsimd::batch_bool<T, A> either(const xsimd::batch_bool<T, A>& a, const xsimd::ba
     return xsimd::name(x);                                                           \
   }
 HEED_UNARY(sqrt)
-HEED_UNARY(log)
 HEED_UNARY(erf)
 HEED_UNARY(nearbyint)
 #undef HEED_UNARY
+
+// By lanes on AVX-512: xsimd 8.1's does not compile there with g++.
+template <number T> T log(T x) { return std::log(x); }
+template <class T, class A> xsimd::batch<T, A> log(const xsimd::batch<T, A>& x) {
+  if constexpr (sizeof(x) == 64) {
+    T each[64 / sizeof(T)];
+    simd::store(each, x);
+    for (T& y : each) y = std::log(y);
+    return xsimd::batch<T, A>::load_unaligned(each);
+  } else {
+    return xsimd::log(x);
+  }
+}
 
 template <number T> T abs(T x) { return std::abs(x); }
 template <class T, class A> xsimd::batch<T, A> abs(const xsimd::batch<T, A>& x) {
