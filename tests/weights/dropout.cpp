@@ -2,6 +2,7 @@
 #include <heed/mask/window.hpp>
 #include <heed/normalizer/sigmoid.hpp>
 #include <heed/reference/attend.hpp>
+#include <heed/reference/backward.hpp>
 #include <heed/reference/weights/dropout.hpp>
 #include <heed/weights/dropout.hpp>
 
@@ -131,6 +132,25 @@ TEST_CASE("dropout has the gradients of the same draw") {
   gradient_case{.b = 2, .h = 4, .kv = 2, .lq = 6, .lk = 5}.check(
       attention{.mask = causal{}, .weights = dropout{0.5, 6}}, true);
   gradient_case{}.check(attention{.normalizer = sigmoid{}, .weights = dropout{0.5, 6}});
+}
+
+TEST_CASE("gradients over many tiles are those of the oracle") {
+  const attention spec{.mask = window{.left = 150, .right = 9}, .weights = dropout{0.4, 5}};
+  const auto q = random<double>({2, 4, 130, 8}, 1), k = random<double>({2, 2, 500, 8}, 2),
+             v = random<double>({2, 2, 500, 6}, 3), d = random<double>({2, 4, 130, 6}, 4);
+  auto dq = unwritten<double>(q.extent), dk = unwritten<double>(k.extent),
+       dv = unwritten<double>(v.extent), eq = dq, ek = dk, ev = dv;
+  attend_backward(spec, q.in(), k.in(), v.in(), {}, d.in(),
+                  {.dq = dq.in(), .dk = dk.in(), .dv = dv.in()}, threads{4});
+  reference::attend_backward(spec, q.in(), k.in(), v.in(), d.in(), eq.in(), ek.in(), ev.in());
+  for (index b = 0; b < 2; ++b) {
+    for (index h = 0; h < 4; ++h)
+      check_close(dq.head(b, h), eq.head(b, h), tolerance<double>(64, 500), "dq");
+    for (index h = 0; h < 2; ++h) {
+      check_close(dk.head(b, h), ek.head(b, h), tolerance<double>(64, 500), "dk");
+      check_close(dv.head(b, h), ev.head(b, h), tolerance<double>(64, 500), "dv");
+    }
+  }
 }
 
 TEST_CASE("a rate outside [0, 1) is refused") {

@@ -6,6 +6,7 @@
 #include <heed/weights/group_reweight.hpp>
 
 #include "support/differences.hpp"
+#include "support/gradients.hpp"
 #include "support/labels.hpp"
 #include "support/scores.hpp"
 #include "support/weights.hpp"
@@ -99,6 +100,38 @@ TEST_CASE("gradients through masses are central differences") {
   gradient_case{}.check(attention{.mask = causal{},
                                   .score = softcap{3},
                                   .weights = group_reweight{shared.groups(), spotlight{0.6}}});
+}
+
+TEST_CASE("gradients over many tiles are central differences") {
+  const auto x = random_labels(1, 4, 300, 2, 9);
+  check_gradients("split_softmax",
+                  attention{.mask = window{.left = 120, .right = 9},
+                            .weights = group_reweight{x.groups(), split_softmax{0.4}}},
+                  {}, {}, {.lq = 70, .lk = 300});
+}
+
+TEST_CASE("observers of rows see the scores, others are refused") {
+  const auto x = random_labels(1, 1, 9, 2, 2);
+  struct watcher final : observer {
+    needs of = needs::rows;
+    std::vector<double> lse;
+    needs wants() const override { return of; }
+    void row(const row_position&, const row_end& end) override {
+      lse.push_back(end.max * simd::ln2 + std::log(end.sum));
+    }
+  } watch;
+  const auto q = random<double>({1, 1, 3, 4}, 1), k = random<double>({1, 1, 9, 4}, 2);
+  auto out = unwritten<double>(q.extent), lse = unwritten<double>({1, 1, 3, 1});
+  const auto call = [&] {
+    attend(attention{.weights = group_reweight{x.groups(), split_softmax{0.4}}}, q.in(), k.in(),
+           k.in(), {.out = out.in(), .lse = lse.in(), .observe = &watch});
+  };
+  call();
+  for (std::size_t i = 0; i < 3; ++i) CHECK(watch.lse.at(i) == Approx(lse.data[i]));
+  watch.of = observer::needs::weights;
+  out = unwritten<double>(q.extent);
+  CHECK_THROWS_WITH(call(), Catch::Matchers::ContainsSubstring("only observers of whole rows"));
+  for (const double value : out.data) CHECK(std::isnan(value));
 }
 
 TEST_CASE("gradients of groups are written where asked for, for any number of threads") {

@@ -59,7 +59,7 @@ void backward_head(const Spec& spec, const problem& p, const operand& d_out, con
         if (pair.extra) continue;
         const auto j = static_cast<std::size_t>(pair.at.k);
         add(by_k[j], pair.ds * pair.slope, pair.by_k);
-        add(by_v[j], pair.p, x.d_out);
+        add(by_v[j], pair.p * pair.edit, x.d_out);
       }
       if constexpr (!std::is_same_v<decltype(Spec::query), none> || !plain_similarity<Spec>)
         by_q = times(query_jacobian(spec, loaded(p.q, s.batch, h, x.at.row), x.at), by_q);

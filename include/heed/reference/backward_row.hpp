@@ -6,6 +6,7 @@
 // so that none is shared with the engine.
 #pragma once
 
+#include <heed/attention/panel.hpp>
 #include <heed/reference/attend.hpp>
 #include <valarray>
 
@@ -60,6 +61,7 @@ struct backward_pair {
   row k, v;                                      // rewritten
   double raw = 0, s = 0, p = 0, dp = 0, ds = 0;  // ds by s
   double slope = 1;                              // ds/draw
+  double edit = 1;                               // p times this meets v
   row by_q, by_k;                                // ∂raw/∂q and ∂raw/∂k
 };
 struct backward_row {
@@ -136,18 +138,24 @@ backward_row trace(const Spec& spec, const problem& p, const operand& d_out, con
     normalizer.template absorb<simd::scalar>(weights.data(), index{1}, index(weights.size()),
                                              x.state, factor);
   x.finish = normalizer.finish(x.state);
+  static_assert(!has_driver<decltype(Spec::weights)>, "an edit of more than pairs");
+  std::vector<position> keys;
+  for (const backward_pair& pair : x.pairs)
+    if (!pair.extra) keys.push_back(pair.at);
+  row edit(weights.size(), 1.0);
+  edit_weights(spec.weights, 1, keys, edit);
   x.out.resize(static_cast<std::size_t>(shape.value_depth));
   for (std::size_t j = 0; j < weights.size(); ++j) {
-    x.pairs[j].p = weights[j] * x.finish;
+    x.pairs[j].p = weights[j] * x.finish, x.pairs[j].edit = edit[j];
     for (std::size_t c = 0; c < x.out.size(); ++c)
-      if (weights[j] != 0) x.out[c] += x.pairs[j].p * x.pairs[j].v[c];
+      if (weights[j] != 0) x.out[c] += x.pairs[j].p * edit[j] * x.pairs[j].v[c];
   }
   x.d_out = loaded(d_out, s.batch, h, x.at.row);
   if constexpr (!std::is_same_v<decltype(Spec::output), none>)
     x.d_out = times(
         jacobian([&](const row& o) { return transformed(spec.output, o, x.at); }, x.out), x.d_out);
   for (backward_pair& pair : x.pairs)
-    for (std::size_t c = 0; c < x.out.size(); ++c) pair.dp += pair.v[c] * x.d_out[c];
+    for (std::size_t c = 0; c < x.out.size(); ++c) pair.dp += pair.edit * pair.v[c] * x.d_out[c];
   for (const backward_pair& pair : x.pairs)
     if (pair.p != 0) x.delta += pair.p * pair.dp;
   for (backward_pair& pair : x.pairs) {

@@ -71,6 +71,7 @@ struct column_add {
               .key = to.spec.key,
               .value = to.spec.value,
               .extra = to.spec.extra};
+    g.observed = to.observed;
     const edited_keys keys(values, k.extent[2], to.spec.weights.values.present());
     detail::attend_backward_any<T, Arch>(first, q, k, v, {.lse = forward.lse}, d, g, executor,
                                          scratch);

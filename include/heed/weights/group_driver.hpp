@@ -76,7 +76,8 @@ template <class T, class Arch, class Spec> class group_driver {
 
   void backward(const saved& given, const upstream& d, const gradients<Spec>& to) {
     static_assert(!learns_, "group_reweight has no gradients of what other policies learn");
-    check(given, d, to);
+    if (to.observed) check::fail("heed::group_reweight", "no gradients of observed weights");
+    check_call(given, d, to);
     forward();
     for (index g = 0; g < groups; ++g) {
       d_out_[g] = dense_rows(d_out_memory_[g], wide_);
@@ -177,7 +178,7 @@ template <class T, class Arch, class Spec> class group_driver {
       d_lse_[g](at.b, at.h, at.row) =
           mass[g] > 0 ? static_cast<T>(mass[g] * (d_mass[g] - mean + by_lse)) : T(0);
   }
-  void check(const saved& given, const upstream& d, const gradients<Spec>& to) const {
+  void check_call(const saved& given, const upstream& d, const gradients<Spec>& to) const {
     outputs none_written;
     none_written.out.extent = wide_;
     none_written.out.data = const_cast<void*>(d.out.data);  // checked, never written
