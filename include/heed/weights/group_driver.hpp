@@ -7,8 +7,7 @@
 // backward
 //   dO_g = m_g dO,  dm_g = dO·O_g,  dπ_g = Σ_f dm_f ∂m_f/∂π_g,  dlse_g = π_g (dπ_g - Σ_f π_f dπ_f)
 //
-// Memory: the outputs of every group. Sums run in the order of the groups: same bits for any
-// executor.
+// Memory: the outputs of every group. Sums run in the order of the groups.
 #pragma once
 
 #include <heed/attention/attend_backward.hpp>
