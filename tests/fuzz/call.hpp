@@ -18,7 +18,8 @@ class call {
   std::vector<int> cu_q, cu_k;
   bool large = false;  // scores of about ±1e4
 
-  explicit call(engine& bits) : random(bits) {
+  // At most so many pairs of a query and a key: the oracle looks at each, channel by channel.
+  explicit call(engine& bits, index most_pairs = 30000) : random(bits) {
     const auto skewed = [&](index most) { return between(random, 1, between(random, 1, most)); };
     shape.batch = batch = one_in(random, 60) ? 0 : skewed(3);
     shape.kv_heads = skewed(3);
@@ -27,7 +28,7 @@ class call {
     shape.value_depth = one_in(random, 12) ? between(random, 1, 200) : skewed(40);
     shape.queries = one_in(random, 60) ? 0 : one_in(random, 3) ? skewed(330) : skewed(60);
     shape.keys = one_in(random, 30) ? 0 : one_in(random, 3) ? skewed(700) : skewed(80);
-    shrink();
+    shrink(most_pairs);
     shape.offset = shape.keys - shape.queries;
     large = one_in(random, 6);
   }
@@ -91,13 +92,13 @@ class call {
   }
 
  private:
-  // The oracle looks at every pair, channel by channel.
-  void shrink() {
+  void shrink(index most_pairs) {
     const auto pairs = [&] { return batch * shape.heads * shape.queries * shape.keys; };
-    while (pairs() > 30000 && shape.batch > 1) shape.batch = batch = 1;
-    while (pairs() > 30000 && shape.kv_heads > 1)
+    while (pairs() > most_pairs && shape.batch > 1) shape.batch = batch = 1;
+    while (pairs() > most_pairs && shape.kv_heads > 1)
       shape.heads = shape.heads / shape.kv_heads, shape.kv_heads = 1;
-    if (pairs() > 30000) shape.queries = std::max<index>(1, 30000 / (shape.heads * shape.keys));
+    if (pairs() > most_pairs)
+      shape.queries = std::max<index>(1, most_pairs / (shape.heads * shape.keys));
   }
 
   std::vector<std::shared_ptr<const void>> kept_;

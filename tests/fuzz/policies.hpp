@@ -47,12 +47,18 @@ struct widening_feature {
   template <class T> void operator()(T* row, index depth) const {
     for (index i = 0; i < depth; ++i) row[depth + i] = row[i], row[i] *= row[i];
   }
+  template <class T> void backward(const T* x, T* dx, index depth) const {
+    for (index i = 0; i < depth; ++i) dx[i] = 2 * x[i] * dx[i] + dx[depth + i];
+  }
 };
 template <class F> feature_product<F> draw(tag<feature_product<F>>, call&) { return {}; }
 // Takes single numbers only.
 struct bent_activation {
   float operator()(float x) const { return x / (1 + std::abs(x)); }
   double operator()(double x) const { return x / (1 + std::abs(x)); }
+  template <simd::number T> dual<T> operator()(const dual<T>& x) const {
+    return x / (1 + simd::abs(x));
+  }
 };
 template <class A> additive<A> draw(tag<additive<A>>, call& c) {
   additive<A> s{.weight = c.numbers<double>(c.shape.depth, -1, 1)};
@@ -93,6 +99,7 @@ struct square_weight {
 struct bell_weight {
   float operator()(float s) const { return 1 / (1 + s * s); }
   double operator()(double s) const { return 1 / (1 + s * s); }
+  template <simd::number T> dual<T> operator()(const dual<T>& s) const { return 1 / (1 + s * s); }
 };
 template <class F> custom<F> draw(tag<custom<F>>, call&) { return {}; }
 
@@ -165,6 +172,10 @@ inline rope_angles draw(tag<rope_angles>, call& c, const row_shape& rows) {
 struct doubled_rows {
   template <class T> void operator()(T* x, index depth, const row_position& at) const {
     for (index i = 0; i < depth; ++i) x[i] *= T(0.5) * T(1 + at.pos % 4 + at.h);
+  }
+  template <class Arch, class T>
+  void row_backward(const T*, T* dx, index depth, const row_position& at) const {
+    (*this)(dx, depth, at);
   }
 };
 inline doubled_rows draw(tag<doubled_rows>, call&, const row_shape&) { return {}; }

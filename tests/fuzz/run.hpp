@@ -11,41 +11,10 @@
 
 #include "fuzz/inputs.hpp"
 #include "fuzz/specs.hpp"
+#include "fuzz/tally.hpp"
 #include "support/catch.hpp"
 
 namespace heed::fuzz {
-
-// Half the distance between numbers of that type around x.
-inline double rounding(element type, double x) {
-  switch (type) {
-    case element::f32:
-      return std::max(std::abs(x) * 0x1p-24, 0x1p-150);
-    case element::f16:
-      return std::max(std::abs(x) * 0x1.01p-11, 0x1.01p-25);
-    case element::bf16:
-      return std::max(std::abs(x) * 0x1.01p-8, 0x1.01p-134);
-    default:
-      return 0;
-  }
-}
-inline double largest(element type) {
-  return type == element::f16 ? 65504 : type == element::f64 ? 1e300 : 3e38;
-}
-
-// Largest error so far as a share of what is allowed, rounding of what is stored aside.
-struct tally {
-  double worst = 0;
-  long calls = 0, rows = 0, skipped = 0;
-
-  bool good(double got, double expected, double allowed, element type) {
-    if (got == expected) return true;
-    if (std::abs(expected) > 0.9 * largest(type)) return !std::isnan(got);
-    const double error = std::abs(got - expected) - rounding(type, std::abs(expected) + allowed);
-    if (!(error <= allowed)) return false;
-    if (error > 0) worst = std::max(worst, error / allowed);
-    return true;
-  }
-};
 
 template <class Spec> void one_call(engine& random, workspace& scratch, tally& tally) {
   constexpr bool with_lse = has_lse<decltype(Spec::normalizer)>;
@@ -150,10 +119,18 @@ inline double setting(const char* name, double otherwise) {
   return given ? std::atof(given) : otherwise;
 }
 
-// Specs [First, First + sizeof...(N)) of the table in turn, at least once each.
-template <std::size_t First, std::size_t... N> void fuzz_specs(std::index_sequence<N...>) {
+// One call a spec and round, in turn; every spec has at least one.
+struct forward {
+  static constexpr const char* name = "spec";
+  template <class Spec> static void one(engine& random, workspace& scratch, tally& seen) {
+    one_call<Spec>(random, scratch, seen);
+  }
+};
+// Specs [First, First + sizeof...(N)) of the table.
+template <class Pass, std::size_t First, std::size_t... N>
+void fuzz_specs(std::index_sequence<N...>) {
   using clock = std::chrono::steady_clock;
-  constexpr double all = std::tuple_size_v<table>;
+  constexpr double all = 2 * std::tuple_size_v<table>;  // forward and backward
   const double seconds = setting("HEED_FUZZ_SECONDS", 20) * double(sizeof...(N)) / all;
   const auto start = clock::now();
   const auto first = static_cast<unsigned long>(setting("HEED_FUZZ_SEED", 20240229));
@@ -162,19 +139,21 @@ template <std::size_t First, std::size_t... N> void fuzz_specs(std::index_sequen
   unsigned long round = first;
   do {
     const auto one = [&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
-      INFO("spec " << First + I << ", HEED_FUZZ_SEED=" << round);
+      INFO(Pass::name << " " << First + I << ", HEED_FUZZ_SEED=" << round);
       engine random(static_cast<unsigned>(round * 64 + First + I));
-      one_call<typename std::tuple_element_t<First + I, table>::type>(random, scratch, tallies[I]);
+      Pass::template one<typename std::tuple_element_t<First + I, table>::type>(random, scratch,
+                                                                                tallies[I]);
     };
     (one(std::integral_constant<std::size_t, N>{}), ...);
     ++round;
   } while (std::chrono::duration<double>(clock::now() - start).count() < seconds);
   for (std::size_t i = 0; i < sizeof...(N); ++i)
-    std::printf("spec %zu: %ld calls, %ld rows, %ld not comparable, error / allowed %.3f\n",
-                First + i, tallies[i].calls, tallies[i].rows, tallies[i].skipped, tallies[i].worst);
+    std::printf("%s %zu: %ld calls, %ld rows, %ld not comparable, error / allowed %.3f\n",
+                Pass::name, First + i, tallies[i].calls, tallies[i].rows, tallies[i].skipped,
+                tallies[i].worst);
 }
-template <std::size_t First, std::size_t Count> void fuzz() {
-  fuzz_specs<First>(std::make_index_sequence<Count>{});
+template <std::size_t First, std::size_t Count, class Pass = forward> void fuzz() {
+  fuzz_specs<Pass, First>(std::make_index_sequence<Count>{});
 }
 
 }  // namespace heed::fuzz
