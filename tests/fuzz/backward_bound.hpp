@@ -158,7 +158,7 @@ row_errors row_error(const Spec& spec, const backward_row& x, const row& given_d
       if (!pair.extra && std::isfinite(pair.s)) {
         const auto slope = [&](double at) {
           return oracle::difference(
-              [&](double t) { return modified(spec.score, pair.raw + at + t, pair.at); });
+              pair.raw, [&](double t) { return modified(spec.score, pair.raw + at + t, pair.at); });
         };
         const double m = slope(0);
         ds = std::abs(m) * ds + (most_moved(slope, m, raw_off[j]) + 4 * e * (1 + std::abs(m))) *

@@ -30,7 +30,7 @@ struct tally {
 
   bool good(double got, double expected, double allowed, element type) {
     if (got == expected) return true;
-    if (std::abs(expected) > 0.9 * largest(type)) return !std::isnan(got);
+    if (std::abs(expected) + allowed > 0.9 * largest(type)) return !std::isnan(got);
     const double error = std::abs(got - expected) - rounding(type, std::abs(expected) + allowed);
     if (!(error <= allowed)) return false;
     if (error > 0) worst = std::max(worst, error / allowed);

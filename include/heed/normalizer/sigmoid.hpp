@@ -16,10 +16,11 @@ struct sigmoid {
   template <class B> B weight(const B& s) const {
     return simd::sigmoid(B(s + simd::constant<B>(bias)));
   }
-  // d weight / ds
+  // d weight / ds = σ(x) σ(-x), with no difference of numbers close to 1
   template <class B> B slope(const B& s) const {
-    const B w = weight(s);
-    return w * (simd::constant<B>(1) - w);
+    const B x = simd::abs(B(s + simd::constant<B>(bias)));
+    const B e = simd::exp(B(simd::constant<B>(0) - x)), sum = simd::constant<B>(1) + e;
+    return e / (sum * sum);
   }
 };
 

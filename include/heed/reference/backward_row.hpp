@@ -14,9 +14,10 @@ namespace heed::reference {
 
 namespace detail {
 
-// df(t)/dt at 0, five points. The step is short of most kinks; off by about 1e-11 of f.
-template <class F> auto difference(const F& f) {
-  constexpr double h = 3e-5;
+// df(t)/dt at 0, where f belongs to an argument of size `at`; five points, off by about 1e-11 of f.
+// The step is short of most kinks.
+template <class F> auto difference(double at, const F& f) {
+  const double h = 3e-5 * std::max(1.0, std::abs(at));
   const decltype(f(h)) slope = (f(-2 * h) - f(2 * h) + (f(h) - f(-h)) * 8.0) / (12 * h);
   return slope;
 }
@@ -31,7 +32,7 @@ template <class F> std::vector<row> jacobian(const F& f, const row& x) {
       const row y = f(at);
       return std::valarray<double>(y.data(), y.size());
     };
-    const std::valarray<double> d = difference(moved);
+    const std::valarray<double> d = difference(x[c], moved);
     j.emplace_back(std::begin(d), std::end(d));
   }
   return j;
@@ -86,7 +87,7 @@ double score_gradient(const N& given, const backward_row& x, const backward_pair
     return pair.p == 0 ? 0 : std::abs(pair.p) * pair.dp - pair.p * x.delta;
   } else {
     if (pair.s <= masked<double> / 2) return 0;
-    const double slope = difference([&](double t) { return weight(pair.s + t); });
+    const double slope = difference(pair.s, [&](double t) { return weight(pair.s + t); });
     const double sum = x.state.sum;
     const bool bounded = given.by == divisor::bounded_sum;
     const double moves = given.by == divisor::sum       ? 1
@@ -162,8 +163,8 @@ backward_row trace(const Spec& spec, const problem& p, const operand& d_out, con
     pair.ds = score_gradient(spec.normalizer, x, pair);
     if constexpr (!std::is_same_v<decltype(Spec::score), none>)
       if (!pair.extra && pair.ds != 0)
-        pair.slope =
-            difference([&](double t) { return modified(spec.score, pair.raw + t, pair.at); });
+        pair.slope = difference(
+            pair.raw, [&](double t) { return modified(spec.score, pair.raw + t, pair.at); });
     if constexpr (heed::detail::own_products<decltype(Spec::similarity), double, simd::scalar>) {
       const auto of = [&](const row& q, const row& k) { return row{similarity(spec, q, k)}; };
       for (const row& d : jacobian([&](const row& q) { return of(q, pair.k); }, x.q))
