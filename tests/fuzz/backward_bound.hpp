@@ -20,6 +20,9 @@ namespace oracle = heed::reference::detail;
 using oracle::backward_pair;
 using oracle::backward_row;
 
+// What the differences of the reference are off by, of a function of order 1.
+constexpr double noise = 0x1p-36;
+
 inline double largest_of(const row& x) {
   double most = 0;
   for (const double y : x) most = std::max(most, std::abs(y));
@@ -149,7 +152,7 @@ row_errors row_error(const Spec& spec, const backward_row& x, const row& given_d
         return oracle::score_gradient(spec.normalizer, one, moved);
       };
       const double f = slope(0), u = both, size = std::abs(x.finish);
-      const double f_off = most_moved(slope, f, off[j]) +
+      const double f_off = noise * (1 + std::abs(pair.p)) + most_moved(slope, f, off[j]) +
                            4 * e * (std::abs(f) + (std::is_same_v<normalizer, laplace> ? 1 : 0));
       ds = f_off * u * size +
            std::abs(f) * ((dp_off + delta_off) * size + u * factor_off + 4 * e * u * size);
@@ -161,8 +164,9 @@ row_errors row_error(const Spec& spec, const backward_row& x, const row& given_d
               pair.raw, [&](double t) { return modified(spec.score, pair.raw + at + t, pair.at); });
         };
         const double m = slope(0);
-        ds = std::abs(m) * ds + (most_moved(slope, m, raw_off[j]) + 4 * e * (1 + std::abs(m))) *
-                                    (std::abs(pair.ds) + ds);
+        ds = std::abs(m) * ds +
+             (noise + most_moved(slope, m, raw_off[j]) + 4 * e * (1 + std::abs(m))) *
+                 (std::abs(pair.ds) + ds);
       }
     r.ds.push_back(ds);
   }
@@ -177,7 +181,8 @@ inline void add_error(row& to, double value, double off, const row& by, double e
 // Through a row transform y = f(x), whose derivative is itself off.
 inline row error_through(const std::vector<row>& jacobian, const row& off, const row& dy, double e,
                          double gain) {
-  const double own = 4 * e * gain * std::sqrt(double(dy.size())) * largest_of(dy);
+  const double own =
+      4 * e * gain * std::sqrt(double(dy.size())) * (largest_of(dy) + largest_of(off));
   row result;
   for (const row& d : jacobian) {
     double sum = own;
