@@ -21,7 +21,7 @@ using oracle::backward_pair;
 using oracle::backward_row;
 
 // What the differences of the reference are off by, of a function of order 1.
-constexpr double noise = 0x1p-36;
+constexpr double noise = 0x1p-30;
 
 inline double largest_of(const row& x) {
   double most = 0;

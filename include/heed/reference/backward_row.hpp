@@ -14,10 +14,10 @@ namespace heed::reference {
 
 namespace detail {
 
-// df(t)/dt at 0, where f belongs to an argument of size `at`; five points, off by about 1e-11 of f.
-// The step is short of most kinks.
+// df(t)/dt at 0, where f belongs to an argument of size `at`; five points, off by about 1e-9 of f.
+// The step is short of nearly all kinks.
 template <class F> auto difference(double at, const F& f) {
-  const double h = 3e-5 * std::max(1.0, std::abs(at));
+  const double h = 1e-6 * std::max(1.0, std::abs(at));
   const decltype(f(h)) slope = (f(-2 * h) - f(2 * h) + (f(h) - f(-h)) * 8.0) / (12 * h);
   return slope;
 }
