@@ -93,7 +93,8 @@ TEST_CASE("column_mass has the same bits for any number of threads") {
   });
   const auto g = random<float>({2, 4, 700, 1}, 3);
   same_for_any_crew([&](executor_ref crew) {
-    const column_mass_gradient by(attention{.mask = causal{}}, q.in(), k.in(), {}, g.in(), {}, crew);
+    const column_mass_gradient by(attention{.mask = causal{}}, q.in(), k.in(), {}, g.in(), {},
+                                  crew);
     std::vector<double> delta;
     for (index h = 0; h < 4; ++h)
       for (index i = 0; i < 300; ++i) delta.push_back(by.delta({1, h, i + 400, i}));

@@ -62,8 +62,8 @@ TEST_CASE("columns have the same bits for any number of threads") {
   same_for_any_crew([&](executor_ref crew) {
     auto map = unwritten<float>({2, 4, 100, 5}), out = unwritten<float>({2, 4, 100, 8});
     columns some(keys, map.in());
-    attend(attention{.mask = causal{}}, q.in(), k.in(), k.in(),
-           {.out = out.in(), .observe = &some}, crew);
+    attend(attention{.mask = causal{}}, q.in(), k.in(), k.in(), {.out = out.in(), .observe = &some},
+           crew);
     return map.data;
   });
 }

@@ -73,8 +73,8 @@ TEST_CASE("group_mass has the same bits for any number of threads") {
   same_for_any_crew([&](executor_ref crew) {
     auto pi = unwritten<float>({2, 4, 100, groups}), out = unwritten<float>({2, 4, 100, 8});
     group_mass mass(labels, pi.in());
-    attend(attention{.mask = causal{}}, q.in(), k.in(), k.in(),
-           {.out = out.in(), .observe = &mass}, crew);
+    attend(attention{.mask = causal{}}, q.in(), k.in(), k.in(), {.out = out.in(), .observe = &mass},
+           crew);
     return pi.data;
   });
 }

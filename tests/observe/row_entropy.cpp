@@ -51,8 +51,7 @@ TEST_CASE("row_entropy keeps its digits where all scores are large") {
   for (index j = 0; j < n; ++j) k(0, 0, j, 0) = 1000, k(0, 0, j, 1) = float(j % 4);
   tensor<> out({1, 1, 1, 1});
   row_entropy entropy(h.in());
-  attend(attention{.scale = 1.0}, q.in(), k.in(), v.in(),
-         {.out = out.in(), .observe = &entropy});
+  attend(attention{.scale = 1.0}, q.in(), k.in(), v.in(), {.out = out.in(), .observe = &entropy});
   double sum = 0, mean = 0;
   for (int i = 0; i < 4; ++i) sum += 50 * std::exp(double(i)), mean += 50 * i * std::exp(double(i));
   // Rounded to ulp of 1000 in the scores alone: those are integers.
@@ -77,8 +76,7 @@ TEST_CASE("row_entropy sees a score of -inf as a hidden key") {
     return at.k > 2 ? decltype(s)(-std::numeric_limits<float>::infinity()) : s;
   };
   row_entropy entropy(h.in());
-  attend(attention{.score = score}, q.in(), k.in(), v.in(),
-         {.out = out.in(), .observe = &entropy});
+  attend(attention{.score = score}, q.in(), k.in(), v.in(), {.out = out.in(), .observe = &entropy});
   for (index i = 0; i < 3; ++i) CHECK(h(0, 0, i) == Approx(std::log(3.0)));
 }
 

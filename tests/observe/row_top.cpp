@@ -67,6 +67,7 @@ TEST_CASE("row_top finds the keys of the reference") {
   agrees<float>(1);
   agrees<float>(7);
   agrees<double>(3);
+  agrees<float>(11);
 }
 
 TEST_CASE("row_top takes the first of equal keys, and orders what underflows") {
@@ -86,14 +87,29 @@ TEST_CASE("row_top takes the first of equal keys, and orders what underflows") {
   }
 }
 
+TEST_CASE("row_top of weights without a row sum") {
+  const auto q = random<float>({1, 2, 30, 8}, 1), k = random<float>({1, 2, 300, 8}, 2);
+  const attention spec{.mask = causal{}, .normalizer = sigmoid{.bias = -2}};
+  auto keys = unfound({1, 2, 30, 70});
+  auto w = unwritten<float>({1, 2, 30, 70}), out = unwritten<float>({1, 2, 30, 8});
+  row_top top(keys.in(), w.in());
+  attend(spec, q.in(), k.in(), k.in(), {.out = out.in(), .observe = &top});
+  for (const observed_head& t : observed_heads(spec, q, k))
+    for (index r = 0; r < 30; ++r) {
+      const auto best = reference::observe::row_top(t.s, t.a, 70)[std::size_t(r)];
+      for (index i = 0; i < 70; ++i)
+        CHECK(double(w(0, t.h, r, i)) == Approx(t.p(r, best[std::size_t(i)])).margin(1e-6));
+    }
+}
+
 TEST_CASE("row_top has the same results for any number of threads") {
   const auto q = random<float>({2, 4, 100, 8}, 1), k = random<float>({2, 2, 300, 8}, 2);
   same_for_any_crew([&](executor_ref crew) {
     auto keys = unfound({2, 4, 100, 5});
     auto w = unwritten<float>({2, 4, 100, 5}), out = unwritten<float>({2, 4, 100, 8});
     row_top top(keys.in(), w.in());
-    attend(attention{.mask = causal{}}, q.in(), k.in(), k.in(),
-           {.out = out.in(), .observe = &top}, crew);
+    attend(attention{.mask = causal{}}, q.in(), k.in(), k.in(), {.out = out.in(), .observe = &top},
+           crew);
     return std::pair(keys.keys, w.data);
   });
 }

@@ -10,9 +10,7 @@ using Catch::Matchers::ContainsSubstring;
 
 namespace {
 
-std::vector<index> chosen(index queries) {
-  return {queries - 1, 0, queries / 2, queries - 1};
-}
+std::vector<index> chosen(index queries) { return {queries - 1, 0, queries / 2, queries - 1}; }
 
 template <class T> void agrees() {
   each_observed_call<T>([](const auto& spec, const auto& q, const auto& k, const auto& v,
@@ -64,8 +62,8 @@ TEST_CASE("rows have the same bits for any number of threads") {
   same_for_any_crew([&](executor_ref crew) {
     auto map = unwritten<float>({2, 4, 4, 300}), out = unwritten<float>({2, 4, 100, 8});
     rows some(queries, map.in());
-    attend(attention{.mask = causal{}}, q.in(), k.in(), k.in(),
-           {.out = out.in(), .observe = &some}, crew);
+    attend(attention{.mask = causal{}}, q.in(), k.in(), k.in(), {.out = out.in(), .observe = &some},
+           crew);
     return map.data;
   });
 }

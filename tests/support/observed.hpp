@@ -66,8 +66,8 @@ std::vector<observed_head> observed_heads(const Spec& spec, const tensor<T>& q, 
       rows = spec.plan.query_rows(i), keys = spec.plan.key_rows(i), item = 0;
     for (index h = 0; h < q.extent[1]; ++h) {
       const index kv = h / (q.extent[1] / k.extent[1]), offset = keys.size() - rows.size();
-      const MatrixXd queries = q.head(item, h).middleRows(rows.begin, rows.size()) /
-                               std::sqrt(double(q.extent[3]));
+      const MatrixXd queries =
+          q.head(item, h).middleRows(rows.begin, rows.size()) / std::sqrt(double(q.extent[3]));
       MatrixXd s = queries * k.head(item, kv).middleRows(keys.begin, keys.size()).transpose();
       MatrixXd extra(rows.size(), 0);
       if (slots) extra = queries * slots->head(0, kv).transpose();
@@ -105,8 +105,8 @@ template <class T, class F> void each_observed_call(F f) {
   };
   const auto operands = [](const lengths& x, auto g) {
     // Deviations that move the running maximum more than once.
-    const auto q = random<T>({x.b, x.h, x.lq, x.d}, 1, 4), k = random<T>({x.b, x.kv, x.lk, x.d}, 2, 2),
-               v = random<T>({x.b, x.kv, x.lk, 5}, 3);
+    const auto q = random<T>({x.b, x.h, x.lq, x.d}, 1, 4),
+               k = random<T>({x.b, x.kv, x.lk, x.d}, 2, 2), v = random<T>({x.b, x.kv, x.lk, 5}, 3);
     g(q, k, v);
   };
   const auto run = [&](const auto& spec, const lengths& x) {
@@ -114,8 +114,11 @@ template <class T, class F> void each_observed_call(F f) {
       f(spec, q, k, v, observed_heads(spec, q, k));
     });
   };
-  for (const lengths& x : {lengths{2, 4, 2, 53, 300, 12}, {1, 2, 1, 70, 33, 7}, {1, 1, 1, 1, 1, 1},
-                           {1, 2, 2, 4, 0, 6}, {2, 2, 2, 49, 257, 64}}) {
+  for (const lengths& x : {lengths{2, 4, 2, 53, 300, 12},
+                           {1, 2, 1, 70, 33, 7},
+                           {1, 1, 1, 1, 1, 1},
+                           {1, 2, 2, 4, 0, 6},
+                           {2, 2, 2, 49, 257, 64}}) {
     run(attention{}, x);
     run(attention{.mask = causal{}}, x);
   }
@@ -129,8 +132,7 @@ template <class T, class F> void each_observed_call(F f) {
   run(attention{.mask = causal{}, .normalizer = sink_softmax{z}}, {1, 4, 2, 40, 25, 6});
   operands(plain, [&](const auto& q, const auto& k, const auto& v) {
     const auto slots = random<T>({1, 2, 3, 9}, 4, 2), values = random<T>({1, 2, 3, 5}, 5);
-    const attention spec{.mask = causal{},
-                         .extra = extra_slots{.k = slots.in(), .v = values.in()}};
+    const attention spec{.mask = causal{}, .extra = extra_slots{.k = slots.in(), .v = values.in()}};
     f(spec, q, k, v, observed_heads(spec, q, k, &slots));
   });
   const std::vector<int> cu_q{0, 3, 3, 60, 110}, cu_k{0, 5, 9, 200, 210};
@@ -161,7 +163,8 @@ template <class F> void same_for_any_crew(F make) {
 }
 
 /// dq and dk of Σ dO·O + loss(weights), given by `observed`, against central differences in double.
-/// value(q, k) computes the loss, gradient(q, k) makes the observed gradient and calls its argument.
+/// value(q, k) computes the loss, gradient(q, k) makes the observed gradient and calls its
+/// argument.
 template <class Spec, class Value, class With>
 void check_observed_gradient(const Spec& spec, Value value, With with, double allowed = 2e-7) {
   const bool packed = requires { spec.plan.sequences(); };
@@ -199,7 +202,8 @@ template <class F> void each_observed_gradient(F f) {
   f(attention{.mask = causal{}});
   f(attention{.mask = causal{} && window{.left = 3}, .score = softcap{2}});
   f(attention{.mask = causal{}, .normalizer = sink_softmax{z}});
-  static const auto slots = random<double>({1, 2, 3, 5}, 4), values = random<double>({1, 2, 3, 3}, 5);
+  static const auto slots = random<double>({1, 2, 3, 5}, 4),
+                    values = random<double>({1, 2, 3, 3}, 5);
   f(attention{.mask = causal{}, .extra = extra_slots{.k = slots.in(), .v = values.in()}});
   f(attention{.mask = causal{}, .plan = varlen{cu_q, cu_k}});
 }

@@ -31,9 +31,10 @@ template <class T> struct observed_panel {
   const T* max;      // [lane]; softmax-like: weight = 2^(score · scale · log2 e - max)
 };
 
-// A row after its last key: `factor` turns its weights into the finished ones.
+// A row after its last key: `factor` turns its weights into the finished ones; `scale` as in
+// panels.
 struct row_end {
-  double max, sum, factor;
+  double max, sum, factor, scale;
 };
 
 // A call has one observer (`observers` joins several); rows belong to one worker each and keys come

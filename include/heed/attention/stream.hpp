@@ -334,7 +334,8 @@ template <class T, class Arch, class Spec> class stream {
         const row_state<T> end{p.max[lane], p.sum[lane]};
         p_.to.observe->row(
             {s.b, p.h, p.row + lane + s.offset, r},
-            {double(end.max), double(end.sum), double(steps_of(spec_.normalizer).finish(end))});
+            {double(end.max), double(end.sum), double(steps_of(spec_.normalizer).finish(end)),
+             splits_scale ? scale_.rest : 1});
       }
     }
   }

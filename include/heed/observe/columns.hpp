@@ -71,9 +71,9 @@ class columns final : public observer {
   }
   template <class T> void add(const observed_panel<T>& x) {
     T* const kept = kept_.at<T>(x.at.b, x.at.h, 0, x.at.row);
-    detail::rescale_lanes(x.factor, x.at.rows, count(), kept, kept_.rows());
+    detail::rescale_lanes(x.factor, x.at.rows, count(), kept, kept_.step());
     each_seen(x.at, [&](index c, index j) {
-      std::copy_n(x.weights + j * x.at.pitch, x.at.rows, kept + c * kept_.rows());
+      std::copy_n(x.weights + j * x.at.pitch, x.at.rows, kept + c * kept_.step());
     });
   }
 

@@ -74,7 +74,7 @@ class group_mass final : public observer {
     const tile& at = x.at;
     const int* const labels = labels_at(at);
     T* const sums = kept_.at<T>(at.b, at.h, 0, at.row);
-    const index step = kept_.rows();
+    const index step = kept_.step();
     detail::rescale_lanes(x.factor, at.rows, groups(), sums, step);
     for (index j = 0, next; j < at.keys; j = next) {
       next = j + 1;

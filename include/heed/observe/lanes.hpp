@@ -27,8 +27,9 @@ class lane_memory {
  public:
   // All zero. Grows, never shrinks.
   void start(const observed_call& call, index each, index rows) {
-    batch_ = call.batch, heads_ = call.shape.heads, each_ = each, rows_ = rows,
-    type_ = call.compute;
+    batch_ = call.batch, heads_ = call.shape.heads, each_ = each, type_ = call.compute;
+    // Numbers of a row must not share a cache set: lengths are often powers of two.
+    rows_ = (rows + 15) / 16 * 16 + 16;
     bytes_.assign(static_cast<std::size_t>(batch_ * heads_ * each_ * rows_ * size_of(type_)),
                   std::byte{0});
   }
@@ -61,7 +62,8 @@ class lane_memory {
   }
   // As in the tensors: packed sequences share one item.
   index item(index b) const { return batch_ == 1 ? 0 : b; }
-  index rows() const { return rows_; }
+  // From one number of a row to the next.
+  index step() const { return rows_; }
 
  private:
   template <class T>

@@ -26,7 +26,8 @@ class rows final : public observer {
         check::fail("heed::rows", "there is no query " + std::to_string(row));
     detail::check_observed("heed::rows", "the result", to_,
                            {call.batch, call.shape.heads, count(), call.shape.keys});
-    kept_.start(call, count(), call.shape.keys);
+    keys_ = call.shape.keys;
+    kept_.start(call, count(), keys_);
   }
   void panel(const observed_panel<float>& x) override { add(x); }
   void panel(const observed_panel<double>& x) override { add(x); }
@@ -36,9 +37,8 @@ class rows final : public observer {
       kept_.whole([&](auto* all, index) {
         using T = std::remove_pointer_t<decltype(all)>;
         T* const p = kept_.at<T>(at.b, at.h, i, 0);
-        for (index j = 0; j < kept_.rows(); ++j) p[j] *= static_cast<T>(end.factor);
-        simd::store_row(to_.type, p, kept_.rows(), to_.row(kept_.item(at.b), at.h, i),
-                        to_.stride[3]);
+        for (index j = 0; j < keys_; ++j) p[j] *= static_cast<T>(end.factor);
+        simd::store_row(to_.type, p, keys_, to_.row(kept_.item(at.b), at.h, i), to_.stride[3]);
       });
     }
   }
@@ -60,6 +60,7 @@ class rows final : public observer {
   std::span<const index> queries_;
   result to_;
   detail::lane_memory kept_;
+  index keys_ = 0;
 };
 
 }  // namespace heed
