@@ -79,6 +79,7 @@
 #include <heed/observe/row_top.hpp>
 #include <heed/observe/rows.hpp>
 #include <heed/observe/sink_rate.hpp>
+#include <heed/observe/top_lists.hpp>
 #include <heed/plan/varlen.hpp>
 #include <heed/position/rope.hpp>
 #include <heed/position/rope_axes.hpp>

@@ -34,7 +34,7 @@ template <class T> struct observed_panel {
 // A row after its last key: `factor` turns its weights into the finished ones; `scale` as in
 // panels.
 struct row_end {
-  double max, sum, factor, scale;
+  double max, sum, factor, scale = 1;
 };
 
 // A call has one observer (`observers` joins several); rows belong to one worker each and keys come

@@ -2,6 +2,7 @@
 // Which queries count in a sum over columns, and how many they are for each key.
 #pragma once
 
+#include <algorithm>
 #include <heed/attention/problem.hpp>
 #include <heed/core/parameters.hpp>
 #include <limits>

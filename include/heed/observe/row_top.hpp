@@ -8,18 +8,11 @@
 // sees fewer than n keys the rest is -1, weight 0. The order is that of the scores, so it holds
 // where weights underflow, and is that of the weights for every normaliser that grows with the
 // score. n = 1 gives the arg-max and the confidence of a head.
-//
-// Lists stay sorted, a vector of queries at a time, in registers up to n = 8. Of W queries next to
-// each other a key enters the list of one with a chance of about W n / j at key j; it costs some
-// 5 n instructions then. For small n.
 #pragma once
 
-#include <array>
-#include <bit>
-#include <cstdint>
 #include <heed/core/view.hpp>
 #include <heed/normalizer/concept.hpp>
-#include <heed/observe/lanes.hpp>
+#include <heed/observe/top_lists.hpp>
 
 namespace heed {
 
@@ -35,7 +28,7 @@ class row_top final : public observer {
                   "keys must be [B,H,Lq,n] with n at least 1, not " + check::print(keys_.extent));
     detail::check_observed("heed::row_top", "the weights", weights_, wanted);
     exponential_ = call.exponential;
-    held_ = exponential_ && count() <= 8 ? index(std::bit_ceil(std::size_t(count()))) : count();
+    held_ = exponential_ ? detail::top_lists<float>::held(count()) : count();
     kept_.start(call, (exponential_ ? 2 : 3) * held_, call.shape.queries);
     kept_.whole([](auto* x, index n) {
       std::fill_n(x, n, masked<std::remove_pointer_t<decltype(x)>> / 2);
@@ -48,112 +41,22 @@ class row_top final : public observer {
   }
 
  private:
-  // Keys are kept as bits beside the scores, so that both move alike.
-  template <class T> using bits = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;
-
-  template <class T> static T bits_of(index key) {
-    return std::bit_cast<T>(static_cast<bits<T>>(key));
-  }
-
   index count() const { return keys_.extent[3]; }
 
   template <class T> void add(const observed_panel<T>& x) {
     const tile& at = x.at;
-    T* const best = kept_.at<T>(at.b, at.h, 0, at.row);
-    T* const keys = best + held_ * kept_.step();
-    T* const weights = keys + held_ * kept_.step();
-    if (!exponential_) detail::rescale_lanes(x.factor, at.rows, held_, weights, kept_.step());
-    detail::each_lane<T>(at.rows, [&]<class A>(A, index lane) {
-      if (!exponential_ || held_ > 8) return in_memory<A>(x, lane, best, keys, weights);
-      const auto scan = held_ == 1   ? &row_top::in_registers<A, 1, T>
-                        : held_ == 2 ? &row_top::in_registers<A, 2, T>
-                        : held_ == 4 ? &row_top::in_registers<A, 4, T>
-                                     : &row_top::in_registers<A, 8, T>;
-      (this->*scan)(x, lane, best + lane, keys + lane);
-    });
-  }
-  // f(key) for the keys of a vector that may be better than `least`, a vector that f may change.
-  template <class A, class T, class B, class F>
-  HEED_INLINE static void each_better(const observed_panel<T>& x, index lane, const B& least, F f) {
-    const index pitch = x.at.pitch;
-    const T* const s = x.scores + lane;
-    const auto load = [&](index j) HEED_INLINE_LAMBDA { return simd::load<T, A>(s + j * pitch); };
-    index j = 0;
-    for (; j + 4 <= x.at.keys; j += 4)
-      if (simd::any(simd::max(B(simd::max(load(j), load(j + 1))),
-                              B(simd::max(load(j + 2), load(j + 3)))) > least))
-        for (index i = j; i < j + 4; ++i)
-          if (simd::any(load(i) > least)) f(i);
-    for (; j < x.at.keys; ++j)
-      if (simd::any(load(j) > least)) f(j);
-  }
-  template <class A, index N, class T>
-  void in_registers(const observed_panel<T>& x, index lane, T* best, T* keys) const {
-    using B = simd::batch<T, A>;
-    const index pitch = x.at.pitch, step = kept_.step();
-    std::array<B, N> score, key;
-    HEED_UNROLL for (index i = 0; i < N; ++i) {
-      score[std::size_t(i)] = simd::load<T, A>(best + i * step);
-      key[std::size_t(i)] = simd::load<T, A>(keys + i * step);
-    }
-    const auto enter = [&](index j) HEED_INLINE_LAMBDA {
-      const B s = simd::load<T, A>(x.scores + lane + j * pitch), what(bits_of<T>(x.at.slot + j));
-      auto larger = s > score[N - 1];
-      HEED_UNROLL for (std::size_t i = N - 1; i > 0; --i) {
-        const auto above = s > score[i - 1];
-        score[i] = simd::select(above, score[i - 1], B(simd::select(larger, s, score[i])));
-        key[i] = simd::select(above, key[i - 1], B(simd::select(larger, what, key[i])));
-        larger = above;
-      }
-      score[0] = simd::select(larger, s, score[0]);
-      key[0] = simd::select(larger, what, key[0]);
-    };
-    if constexpr (N == 1)
-      for (index j = 0; j < x.at.keys; ++j) enter(j);
-    else
-      each_better<A>(x, lane, score[N - 1], enter);
-    HEED_UNROLL for (index i = 0; i < N; ++i) {
-      simd::store(best + i * step, score[std::size_t(i)]);
-      simd::store(keys + i * step, key[std::size_t(i)]);
-    }
-  }
-  template <class A, class T>
-  void in_memory(const observed_panel<T>& x, index lane, T* best, T* keys, T* weights) const {
-    using B = simd::batch<T, A>;
-    const T* const last = best + (held_ - 1) * kept_.step() + lane;
-    B least = simd::load<T, A>(last);
-    each_better<A>(x, lane, least, [&](index j) {
-      const index at = j * x.at.pitch + lane;
-      const B score = simd::load<T, A>(x.scores + at);
-      if (!exponential_)
-        insert<A>(score, B(simd::load<T, A>(x.weights + at)), best + lane, weights + lane);
-      insert<A>(score, B(bits_of<T>(x.at.slot + j)), best + lane, keys + lane);
-      insert<A>(score, score, best + lane, best + lane);
-      least = simd::load<T, A>(last);
-    });
-  }
-  // What belongs to a new score goes to its place in `list`, which is sorted as `best` is; `best`
-  // itself comes last.
-  template <class A, class T, class B>
-  void insert(const B& score, const B& what, const T* best, T* list) const {
     const index step = kept_.step();
-    B here = simd::load<T, A>(list + (held_ - 1) * step);
-    auto larger = score > simd::load<T, A>(best + (held_ - 1) * step);
-    for (index i = held_ - 1; i > 0; --i) {
-      const auto above = score > simd::load<T, A>(best + (i - 1) * step);
-      const B next = simd::load<T, A>(list + (i - 1) * step);
-      simd::store(list + i * step,
-                  B(simd::select(above, next, B(simd::select(larger, what, here)))));
-      here = next, larger = above;
-    }
-    simd::store(list, B(simd::select(larger, what, here)));
+    detail::top_lists<T> lists{x,    kept_.at<T>(at.b, at.h, 0, at.row), nullptr, nullptr, step,
+                               held_};
+    lists.keys = lists.best + held_ * step;
+    if (!exponential_) lists.weights = lists.keys + held_ * step;
+    lists.update();
   }
-
   template <class T> void finish(const row_position& at, const row_end& end) {
     const index step = kept_.step();
     const T* const best = kept_.at<T>(at.b, at.h, 0, at.row);
     const T* const keys = best + held_ * step;
-    const T* const weights = keys + held_ * step;
+    const T* const weights = exponential_ ? nullptr : keys + held_ * step;
     const index b = kept_.item(at.b);
     for (index first = 0; first < count(); first += most) {
       const index n = std::min(most, count() - first);
@@ -175,7 +78,7 @@ class row_top final : public observer {
         const bool found = best[(first + i) * step] > masked<T> / 2;
         p[i] = found ? static_cast<T>(double(p[i]) * end.factor) : T(0);
         keys_(b, at.h, at.row, first + i) =
-            found ? static_cast<int>(std::bit_cast<bits<T>>(keys[(first + i) * step])) : -1;
+            found ? static_cast<int>(detail::top_lists<T>::key_of(keys[(first + i) * step])) : -1;
       }
       simd::store_row(weights_.type, p, n,
                       static_cast<unsigned char*>(weights_.row(b, at.h, at.row)) +

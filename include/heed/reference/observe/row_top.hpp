@@ -14,7 +14,8 @@ inline std::vector<indices> row_top(const matrix& s, const allowed& a, index n) 
     indices& keys = top[static_cast<std::size_t>(i)];
     for (index j = 0; j < s.cols(); ++j)
       if (a(i, j)) keys.push_back(j);
-    std::stable_sort(keys.begin(), keys.end(), [&](index x, index y) { return s(i, x) > s(i, y); });
+    std::sort(keys.begin(), keys.end(),
+              [&](index x, index y) { return s(i, x) > s(i, y) || (s(i, x) == s(i, y) && x < y); });
     if (static_cast<index>(keys.size()) > n) keys.resize(static_cast<std::size_t>(n));
   }
   return top;
