@@ -7,7 +7,6 @@
 // A model and tokenizer in the format of llama2.c: stories260K.bin and tok512.bin of
 // huggingface.co/karpathy/tinyllamas. Writes heads.csv (a line a head), columns.csv (a line a head
 // and key) and columns.ppm (a row a head, a column a key, layers apart) to FOLDER.
-// ctest: none
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
