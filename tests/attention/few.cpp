@@ -20,7 +20,7 @@ namespace {
 template <class T, class Arch> constexpr heed::index most = heed::simd::shape<T, Arch>::few;
 
 struct seen final : heed::observer {
-  void row(const heed::row_position&, double, double) override {}
+  void row(const heed::row_position&, const heed::row_end&) override {}
 };
 
 // Weights are off by a few ulp, sums of `depth` products of order 1 by their roundings.
