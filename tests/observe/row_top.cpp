@@ -87,6 +87,22 @@ TEST_CASE("row_top takes the first of equal keys, and orders what underflows") {
   }
 }
 
+TEST_CASE("row_top takes equal keys in their order, in whole panels and in tails") {
+  const tensor<> q({1, 1, 150, 2}, 1.f), k({1, 1, 300, 2}, 1.f);
+  auto out = unwritten<float>({1, 1, 150, 2});
+  for (const index n : {1, 2, 3, 4, 8, 11}) {
+    auto keys = unfound({1, 1, 150, n});
+    auto w = unwritten<float>({1, 1, 150, n});
+    row_top top(keys.in(), w.in());
+    attend(attention{}, q.in(), k.in(), k.in(), {.out = out.in(), .observe = &top});
+    index wrong = 0;
+    for (index r = 0; r < 150; ++r)
+      for (index i = 0; i < n; ++i) wrong += keys(0, 0, r, i) != i;
+    CAPTURE(n);
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE("row_top of weights without a row sum") {
   const auto q = random<float>({1, 2, 30, 8}, 1), k = random<float>({1, 2, 300, 8}, 2);
   const attention spec{.mask = causal{}, .normalizer = sigmoid{.bias = -2}};

@@ -143,6 +143,8 @@ template <class T, class Arch, class Spec>
 void attend_backward_any(const Spec& spec, const operand& q, const operand& k, const operand& v,
                          const saved& forward, const upstream& d, const gradients<Spec>& to,
                          const executor_ref& executor, const workspace_ref& scratch) {
+  if (to.observed)
+    check::fail("heed::attend_backward", "an edited call has no gradient of what was observed");
   spec.weights.template backward<T, Arch>(spec, q, k, v, forward, d, to, executor, scratch);
 }
 
