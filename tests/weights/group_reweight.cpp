@@ -131,6 +131,16 @@ TEST_CASE("observers of rows see the scores, others are refused") {
   watch.of = observer::needs::weights;
   out = unwritten<double>(q.extent);
   CHECK_THROWS_WITH(call(), Catch::Matchers::ContainsSubstring("only observers of whole rows"));
+  struct : observed_gradient {
+    void add(const tile&, const float*, float*) const override {}
+    void add(const tile&, const double*, double*) const override {}
+    double delta(const row_position&) const override { return 0; }
+  } nothing;
+  CHECK_THROWS_WITH(
+      attend_backward(attention{.weights = group_reweight{x.groups(), split_softmax{0.4}}}, q.in(),
+                      k.in(), k.in(), saved{}, operand(out.in()),
+                      {.dq = out.in(), .observed = &nothing}),
+      Catch::Matchers::ContainsSubstring("no gradient of what was observed"));
   for (const double value : out.data) CHECK(std::isnan(value));
 }
 
