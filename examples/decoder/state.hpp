@@ -11,7 +11,7 @@ namespace decoder {
 
 struct recipe {
   std::uint64_t seed = 1;
-  index steps = 1800;
+  index steps = 1200;
   index shares = 8;     // tasks of a step
   index sequences = 2;  // in each of them
   index length = 256;   // bytes of a sequence
