@@ -2,6 +2,7 @@
 // Gradients through score modifiers that learn nothing: those of the library, users' and chains.
 #include <heed/mask/causal.hpp>
 #include <heed/score/alibi.hpp>
+#include <heed/score/any_score.hpp>
 #include <heed/score/bias.hpp>
 #include <heed/score/clamp.hpp>
 #include <heed/score/gradient.hpp>
@@ -71,4 +72,17 @@ TEST_CASE("gradients through chains") {
   check_gradients("four",
                   attention{.mask = heed::causal{},
                             .score = heed::alibi{slopes} | heed::softcap{3} | uneven | bent});
+}
+
+TEST_CASE("gradients through a modifier chosen at run time") {
+  const auto slopes = heed::alibi_slopes(4);
+  for (const auto& score : {heed::any_score{}, heed::any_score::differentiable(heed::softcap{2}),
+                            heed::any_score::differentiable(heed::alibi{slopes} | heed::softcap{3} |
+                                                            [](auto s, auto) { return s * s; })}) {
+    check_gradients("any", attention{.mask = heed::causal{}, .score = score});
+    check_gradients("any in a chain", attention{.score = heed::softcap{4} | score});
+  }
+  CHECK_THROWS_AS(
+      check_gradients("not differentiable", attention{.score = heed::any_score{heed::softcap{2}}}),
+      std::invalid_argument);
 }

@@ -3,9 +3,10 @@
 //
 // Holds any modifier, chain or lambda; an empty one changes nothing. Erased by the panel: one
 // virtual call per panel and key tile, and the vectorised code of what it holds inside.
+// `attend_backward` asks for any_score::differentiable(score): a derivative is compiled only there.
 #pragma once
 
-#include <heed/score/concept.hpp>
+#include <heed/score/gradient.hpp>
 #include <memory>
 #include <utility>
 
@@ -19,8 +20,13 @@ template <class Arch> class basic_any_score {
     requires(!std::is_same_v<S, basic_any_score>)
   basic_any_score(S score)  // NOLINT: every modifier is one
       : held_(std::make_shared<const holder<S>>(std::move(score))) {}
+  // One that goes backward too; what the modifier learns gets no gradient.
+  template <score_modifier S> static basic_any_score differentiable(S score) {
+    basic_any_score any;
+    any.held_ = std::make_shared<const backward_holder<S>>(std::move(score));
+    return any;
+  }
 
-  // ds'/ds is that of what it holds.
   float operator()(float s, const position& at) const { return held_ ? held_->value(s, at) : s; }
   double operator()(double s, const position& at) const { return held_ ? held_->value(s, at) : s; }
 
@@ -31,6 +37,15 @@ template <class Arch> class basic_any_score {
     else
       modify_panel<Engine>([this](T x, const position& at) { return held_->value(x, at); }, in, s,
                            scratch);
+  }
+  // ds: on entry by the modified scores, on return by s.
+  template <class Engine, class T>
+  void panel_backward(const tile& in, const T* s, T* ds, T* spare) const {
+    if (!held_) return;
+    if constexpr (std::is_same_v<Engine, Arch>)
+      held_->backward(in, s, ds, spare);
+    else
+      refuse();
   }
   index scratch(index pitch, index keys) const { return held_ ? held_->scratch(pitch, keys) : 0; }
   void check(const problem_shape& shape) const {
@@ -46,8 +61,14 @@ template <class Arch> class basic_any_score {
     virtual void panel(const tile&, double*, double*&) const = 0;
     virtual index scratch(index pitch, index keys) const = 0;
     virtual void check(const problem_shape&) const = 0;
+    virtual void backward(const tile&, const float*, float*, float*) const { refuse(); }
+    virtual void backward(const tile&, const double*, double*, double*) const { refuse(); }
   };
-  template <class S> struct holder final : erased {
+  [[noreturn]] static void refuse() {
+    check::fail("heed::any_score",
+                "this score modifier was not made with any_score::differentiable");
+  }
+  template <class S> struct holder : erased {
     explicit holder(S s) : score(std::move(s)) {}
     float value(float s, const position& at) const override { return modified(score, s, at); }
     double value(double s, const position& at) const override { return modified(score, s, at); }
@@ -60,6 +81,18 @@ template <class Arch> class basic_any_score {
     index scratch(index pitch, index keys) const override { return scratch_of(score, pitch, keys); }
     void check(const problem_shape& shape) const override { check_policy(score, shape); }
     S score;
+  };
+  template <class S> struct backward_holder final : holder<S> {
+    using holder<S>::holder;
+    void backward(const tile& in, const float* s, float* ds, float* spare) const override {
+      score_backward<Arch>(this->score, gradient_of<S>{}, in, s, ds, nullptr, spare);
+    }
+    void backward(const tile& in, const double* s, double* ds, double* spare) const override {
+      score_backward<Arch>(this->score, gradient_of<S>{}, in, s, ds, nullptr, spare);
+    }
+    index scratch(index pitch, index keys) const override {
+      return holder<S>::scratch(pitch, keys) + links<S>() * pitch * keys;
+    }
   };
 
   std::shared_ptr<const erased> held_;

@@ -113,7 +113,10 @@ void score_backward(const S& f, const gradient_of<S>& g, const tile& in, const T
     score_backward<Arch>(f.first, g.first, in, s, ds, sum, rest);
   } else {
     if constexpr (learns<S>) f.template add_gradient<Arch>(g, in, s, ds, sum);
-    if constexpr (!only_shifts<S>()) detail::multiply_slopes<Arch>(f, in, s, ds);
+    if constexpr (requires { f.template panel_backward<Arch>(in, s, ds, spare); })
+      f.template panel_backward<Arch>(in, s, ds, spare);
+    else if constexpr (!only_shifts<S>())
+      detail::multiply_slopes<Arch>(f, in, s, ds);
   }
 }
 
