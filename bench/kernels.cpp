@@ -61,7 +61,8 @@ void six_by_two(trial& t, index blocks, index depth) {
   const auto run = [&] {
     for (index j = 0; j < blocks; ++j)
       simd::detail::scores_rows<float, arch, 6, 2>(key.data() + 6 * j * depth, depth, q.data(),
-                                                   pitch, depth, s.data() + 6 * j * pitch);
+                                                   pitch, depth, s.data() + 6 * j * pitch, pitch,
+                                                   false);
   };
   run();
   for (index j = 0; j < 6 * blocks; ++j)
