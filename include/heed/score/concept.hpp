@@ -116,41 +116,11 @@ template <class S> consteval bool acts_on_panels() {
     };
 }
 
-// S[key][lane] <- f(S) for the panel and key tile `in`, `in.pitch` lanes a key.
-template <class Arch, class S, class T>
-void modify_panel(const S& f, const tile& in, T* s, T*& scratch) {
+// f(i, at) for each vector of consecutive queries and key of a panel, i its place there.
+template <class Arch, class T, class F> HEED_INLINE void each_vector(const tile& in, const F& f) {
   using B = simd::batch<T, Arch>;
-  constexpr index W = simd::width<T, Arch>;
-  if constexpr (!acts_on_panels<S>()) {
-    const auto score = prepared<Arch>(f, in, scratch);
-    const B steps = simd::iota<T, Arch>();
-    for (index lane = 0; lane < in.rows; lane += W) {
-      lanes<B, T> at{.b = in.b,
-                     .h = in.h,
-                     .q = B(B(static_cast<T>(in.q + lane)) + steps),
-                     .k = static_cast<T>(in.k),
-                     .row = in.row + lane,
-                     .slot = in.slot,
-                     .lane = lane,
-                     .key = 0};
-      for (T* x = s + lane; at.key < in.keys; ++at.key, ++at.slot, at.k += T(1), x += in.pitch)
-        simd::store(x, modified<Arch>(score, simd::load<T, Arch>(x), at, in));
-    }
-  } else if constexpr (is_chain<S>) {
-    modify_panel<Arch>(f.first, in, s, scratch);
-    modify_panel<Arch>(f.second, in, s, scratch);
-  } else {
-    f.template apply<Arch>(in, s, scratch);
-  }
-}
-
-// Σ f(i, at) over a panel, i the place of a vector in it.
-template <class Arch, class T, class F> double panel_sum(const tile& in, const F& f) {
-  using B = simd::batch<T, Arch>;
-  constexpr index W = simd::width<T, Arch>;
   const B steps = simd::iota<T, Arch>();
-  double total = 0;
-  for (index lane = 0; lane < in.rows; lane += W) {
+  for (index lane = 0; lane < in.rows; lane += simd::width<T, Arch>) {
     lanes<B, T> at{.b = in.b,
                    .h = in.h,
                    .q = B(B(static_cast<T>(in.q + lane)) + steps),
@@ -159,12 +129,33 @@ template <class Arch, class T, class F> double panel_sum(const tile& in, const F
                    .slot = in.slot,
                    .lane = lane,
                    .key = 0};
-    B sum(T(0));
     for (index i = lane; at.key < in.keys; ++at.key, ++at.slot, at.k += T(1), i += in.pitch)
-      sum = sum + f(i, at);
-    total += double(simd::sum_lanes<T, Arch>(sum));
+      f(i, at);
   }
-  return total;
+}
+
+// S[key][lane] <- f(S) for the panel and key tile `in`, `in.pitch` lanes a key.
+template <class Arch, class S, class T>
+void modify_panel(const S& f, const tile& in, T* s, T*& scratch) {
+  if constexpr (!acts_on_panels<S>()) {
+    const auto score = prepared<Arch>(f, in, scratch);
+    each_vector<Arch, T>(in, [&](index i, const auto& at) HEED_INLINE_LAMBDA {
+      simd::store(s + i, modified<Arch>(score, simd::load<T, Arch>(s + i), at, in));
+    });
+  } else if constexpr (is_chain<S>) {
+    modify_panel<Arch>(f.first, in, s, scratch);
+    modify_panel<Arch>(f.second, in, s, scratch);
+  } else {
+    f.template apply<Arch>(in, s, scratch);
+  }
+}
+
+// Σ f(i, at) over a panel.
+template <class Arch, class T, class F> double panel_sum(const tile& in, const F& f) {
+  simd::batch<T, Arch> sum(T(0));
+  each_vector<Arch, T>(in,
+                       [&](index i, const auto& at) HEED_INLINE_LAMBDA { sum = sum + f(i, at); });
+  return double(simd::sum_lanes<T, Arch>(sum));
 }
 
 }  // namespace heed

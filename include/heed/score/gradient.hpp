@@ -47,31 +47,19 @@ template <class Arch, class S, class T>
 void multiply_slopes(const S& f, const tile& in, const T* s, T* ds) {
   using B = simd::batch<T, Arch>;
   using At = lanes<B, T>;
-  constexpr index W = simd::width<T, Arch>;
   constexpr bool known = requires(const B& x, const At& at) { f.grad(x, at); };
   constexpr bool vector = requires(const dual<B>& x, const At& at) { f(x, at).slope; };
   if constexpr (known || vector) {
-    const B steps = simd::iota<T, Arch>();
-    for (index lane = 0; lane < in.rows; lane += W) {
-      At at{.b = in.b,
-            .h = in.h,
-            .q = B(B(static_cast<T>(in.q + lane)) + steps),
-            .k = static_cast<T>(in.k),
-            .row = in.row + lane,
-            .slot = in.slot,
-            .lane = lane,
-            .key = 0};
-      for (index i = lane; at.key < in.keys; ++at.key, ++at.slot, at.k += T(1), i += in.pitch) {
-        const B x = simd::load<T, Arch>(s + i);
-        B by;
-        if constexpr (known)
-          by = f.grad(x, at);
-        else
-          by = f(dual<B>::variable(x), at).slope;
-        const B d = simd::load<T, Arch>(ds + i), none_of_it(T(0));
-        simd::store(ds + i, simd::select(d == none_of_it, d, B(d * by)));
-      }
-    }
+    each_vector<Arch, T>(in, [&](index i, const At& at) HEED_INLINE_LAMBDA {
+      const B x = simd::load<T, Arch>(s + i);
+      B by;
+      if constexpr (known)
+        by = f.grad(x, at);
+      else
+        by = f(dual<B>::variable(x), at).slope;
+      const B d = simd::load<T, Arch>(ds + i), none_of_it(T(0));
+      simd::store(ds + i, simd::select(d == none_of_it, d, B(d * by)));
+    });
   } else {
     for (index j = 0; j < in.keys; ++j)
       for (index i = 0; i < in.rows; ++i) {
