@@ -336,16 +336,19 @@ template <class T, class Arch, class Spec> class backward : backward_rows<T, Arc
     for (index j = 0; j < keys.size(); ++j) {
       const row_position at{s.b, h, keys.begin + j, s.slot + keys.begin + j};
       key_gradient(t, j, grad, value_grad);
-      if (s.rows > 0)
-        simd::load_row(p_.k.type, p_.k.row(s.batch, h, at.row), p_.k.stride[3], depth(), row);
+      if constexpr (rows::template has_prologue<false, decltype(Spec::key)>())
+        if (s.rows > 0)
+          simd::load_row(p_.k.type, p_.k.row(s.batch, h, at.row), p_.k.stride[3], depth(), row);
       rows::template prologue_backward<false>(spec_.key, row, grad, at, g_.key, sum + sums_.key,
                                               sum, rest);
       store(x_.dk, grad, depth(), s.batch, h, at.row);
-      if (!is_zero(value_grad, value_depth())) {
-        simd::load_row(p_.v.type, p_.v.row(s.batch, h, at.row), p_.v.stride[3], value_depth(), row);
-        transform_row_backward<Arch>(spec_.value, row, value_grad, value_depth(), at, g_.value,
-                                     sum + sums_.value, rest);
-      }
+      if constexpr (!std::is_same_v<decltype(Spec::value), none>)
+        if (!is_zero(value_grad, value_depth())) {
+          simd::load_row(p_.v.type, p_.v.row(s.batch, h, at.row), p_.v.stride[3], value_depth(),
+                         row);
+          transform_row_backward<Arch>(spec_.value, row, value_grad, value_depth(), at, g_.value,
+                                       sum + sums_.value, rest);
+        }
       store(x_.dv, value_grad, value_depth(), s.batch, h, at.row);
     }
   }

@@ -163,8 +163,11 @@ template <class T, class Arch, class Spec> struct backward_rows {
           q_.unpack(from_range, plan_.rows, r, grad, true);
         }
       }
-      for (index c = 0; c < q_.channels; ++c) grad[c] *= static_cast<T>(p_.scale);
-      simd::load_row(p_.q.type, p_.q.row(s.batch, h, at.row), p_.q.stride[3], depth(), row);
+      simd::map_row<Arch>(grad, q_.channels, [scale = static_cast<T>(p_.scale)](auto y) {
+        return y * decltype(y)(scale);
+      });
+      if constexpr (has_prologue<true, decltype(Spec::query)>())
+        simd::load_row(p_.q.type, p_.q.row(s.batch, h, at.row), p_.q.stride[3], depth(), row);
       double* const sum = sums_.of(chunk);
       prologue_backward<true>(spec_.query, row, grad, at, g_.query, sum + sums_.query, sum, rest);
       store(x_.dq, grad, depth(), s.batch, h, at.row);
@@ -178,6 +181,7 @@ template <class T, class Arch, class Spec> struct backward_rows {
   template <bool Query, class F>
   void prologue_backward(const F& f, const T* x, T* dx, const row_position& at,
                          const gradient_of<F>& g, double* own_sum, double* sum, T* rest) const {
+    if constexpr (!has_prologue<Query, F>()) return;
     if (is_zero(dx, q_.channels)) return std::fill_n(dx, depth(), T(0)), void();
     if constexpr (rewrites<Query>()) {
       T* const seen = rest;
@@ -196,6 +200,10 @@ template <class T, class Arch, class Spec> struct backward_rows {
       spec_.similarity.template query_backward<Arch>(x, dx, depth(), at, more...);
     else
       spec_.similarity.template key_backward<Arch>(x, dx, depth(), at, more...);
+  }
+  // Whether anything stands between a row of q or k and the products.
+  template <bool Query, class F> static constexpr bool has_prologue() {
+    return !std::is_same_v<F, none> || rewrites<Query>();
   }
   template <bool Query> static constexpr bool rewrites() {
     if constexpr (Query)

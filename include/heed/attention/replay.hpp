@@ -13,6 +13,7 @@
 #include <heed/attention/panel.hpp>
 #include <heed/core/executor.hpp>
 #include <heed/normalizer/elementwise.hpp>
+#include <heed/simd/rows.hpp>
 #include <vector>
 
 namespace heed::detail {
@@ -98,7 +99,7 @@ template <class T, class Arch> struct replay_plan {
     const index tiles = (keys + tuned::backward_keys - 1) / tuned::backward_keys;
     height = ((keys + tiles - 1) / tiles + 3) / 4 * 4;
     const index wanted =
-        std::clamp<index>((most_units + heads - 1) / std::max<index>(heads, 1), 1, most_ranges);
+        std::clamp<index>((tuned::tasks + heads - 1) / std::max<index>(heads, 1), 1, most_ranges);
     tiles_per_range = (tiles + wanted - 1) / wanted;
     ranges = (tiles + tiles_per_range - 1) / tiles_per_range;
   }
@@ -193,7 +194,9 @@ template <class T, class Arch, class Spec> struct replay {
       row_state<T> state = replayed<T>(-std::numeric_limits<double>::infinity());
       if (lane + j < x.rows) {
         read.load({s.b, x.h, r + s.offset, s.row + r}, s.batch, 1, row);
-        for (index c = 0; c < q.channels; ++c) row[c] *= static_cast<T>(p.scale);
+        simd::map_row<Arch>(row, q.channels, [scale = static_cast<T>(p.scale)](auto y) {
+          return y * decltype(y)(scale);
+        });
         state = states(s.batch, x.h, s.row + r);
       }
       d.max[r] = state.max, d.sum[r] = state.sum;

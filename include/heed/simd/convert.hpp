@@ -90,6 +90,11 @@ HEED_NOINLINE void load_row(element type, const void* row, index stride, index c
 template <class T>
 HEED_NOINLINE void store_row(element type, const T* in, index count, void* row, index stride) {
   const auto put = [&](auto* p, auto f) {
+    if constexpr (std::is_same_v<decltype(p), T*>)
+      if (stride == 1) {
+        std::copy_n(in, count, p);
+        return;
+      }
     for (index i = 0; i < count; ++i) p[i * stride] = f(in[i]);
   };
   switch (type) {
