@@ -35,23 +35,7 @@ template <class Spec> struct gradients {
 namespace detail {
 
 template <class Spec> auto without_output(const Spec& s) {
-  using bare = attention<decltype(Spec::mask), decltype(Spec::similarity), decltype(Spec::score),
-                         decltype(Spec::normalizer), decltype(Spec::weights), decltype(Spec::query),
-                         decltype(Spec::key), decltype(Spec::value), none, decltype(Spec::extra),
-                         decltype(Spec::plan)>;
-  return bare{.mask = s.mask,
-              .similarity = s.similarity,
-              .score = s.score,
-              .normalizer = s.normalizer,
-              .weights = s.weights,
-              .scale = s.scale,
-              .offset = s.offset,
-              .query = s.query,
-              .key = s.key,
-              .value = s.value,
-              .output = {},
-              .extra = s.extra,
-              .plan = s.plan};
+  return exchanged(s, s.mask, s.weights, s.value, none{});
 }
 
 inline void check_backward(const problem& p, const backward_operands& x, const operand& lse) {

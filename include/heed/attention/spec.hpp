@@ -33,12 +33,38 @@ struct attention {
   Weights weights{};        // edits of the weights
   double scale = automatic;
   index offset = aligned_ends;  // position of query row 0
-  Query query{};  // row transforms while packing, one or a chain
+  Query query{};                // row transforms while packing, one or a chain
   Key key{};
   Value value{};
   Output output{};  // row transforms of the result
   Extra extra{};    // key/value slots that every query sees
   Plan plan{};      // which rows meet: dense, or varlen
 };
+
+namespace detail {
+
+// The same attention with these members in place of its own.
+template <class Spec, class Mask, class Weights, class Value, class Output>
+auto exchanged(const Spec& s, const Mask& mask, const Weights& weights, const Value& value,
+               const Output& output) {
+  return attention<Mask, decltype(Spec::similarity), decltype(Spec::score),
+                   decltype(Spec::normalizer), Weights, decltype(Spec::query), decltype(Spec::key),
+                   Value, Output, decltype(Spec::extra), decltype(Spec::plan)>{
+      .mask = mask,
+      .similarity = s.similarity,
+      .score = s.score,
+      .normalizer = s.normalizer,
+      .weights = weights,
+      .scale = s.scale,
+      .offset = s.offset,
+      .query = s.query,
+      .key = s.key,
+      .value = value,
+      .output = output,
+      .extra = s.extra,
+      .plan = s.plan};
+}
+
+}  // namespace detail
 
 }  // namespace heed

@@ -107,22 +107,7 @@ template <class T, class Arch, class Spec> class weight_panels {
 
 // A spec without what belongs to values alone.
 template <class S> auto scores_of(const S& s) {
-  using bare = attention<decltype(S::mask), decltype(S::similarity), decltype(S::score),
-                         decltype(S::normalizer), none, decltype(S::query), decltype(S::key), none,
-                         none, decltype(S::extra), decltype(S::plan)>;
-  return bare{.mask = s.mask,
-              .similarity = s.similarity,
-              .score = s.score,
-              .normalizer = s.normalizer,
-              .weights = {},
-              .scale = s.scale,
-              .offset = s.offset,
-              .query = s.query,
-              .key = s.key,
-              .value = {},
-              .output = {},
-              .extra = s.extra,
-              .plan = s.plan};
+  return exchanged(s, s.mask, none{}, none{}, none{});
 }
 
 // The finished weights of `attend(spec, q, k, ...)` from q, k and lse [B,H,Lq]; without lse, or

@@ -117,23 +117,9 @@ struct column_add {
         "column_add takes no plan and no output transform");
     static_assert(!learns<decltype(Spec::value)>,
                   "column_add has no gradient of what a value transform learns");
-    using edited =
-        attention<decltype(Spec::mask), decltype(Spec::similarity), decltype(Spec::score),
-                  decltype(Spec::normalizer), column_scale, decltype(Spec::query),
-                  decltype(Spec::key), decltype(Spec::value), none, decltype(Spec::extra)>;
-    return edited{
-        .mask = s.mask,
-        .similarity = s.similarity,
-        .score = s.score,
-        .normalizer = s.normalizer,
-        .weights = {scale.present() ? scale : operand(view<const float>(&one, {1, 1, 1, 1}))},
-        .scale = s.scale,
-        .offset = s.offset,
-        .query = s.query,
-        .key = s.key,
-        .value = s.value,
-        .output = {},
-        .extra = s.extra};
+    const column_scale scaled{scale.present() ? scale
+                                              : operand(view<const float>(&one, {1, 1, 1, 1}))};
+    return detail::exchanged(s, s.mask, scaled, s.value, none{});
   }
   template <class Spec> auto added_part(const Spec& s, const edited_keys& keys) const {
     const auto mask = s.mask && detail::one_group{&keys.mask};

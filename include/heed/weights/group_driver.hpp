@@ -112,17 +112,7 @@ template <class T, class Arch, class Spec> class group_driver {
 
   auto restricted(index g) const {
     const auto mask = spec_.mask && one_group{&masks_[static_cast<std::size_t>(g)]};
-    using only = attention<std::remove_const_t<decltype(mask)>, decltype(Spec::similarity),
-                           decltype(Spec::score), softmax, none, decltype(Spec::query),
-                           decltype(Spec::key), decltype(Spec::value)>;
-    return only{.mask = mask,
-                .similarity = spec_.similarity,
-                .score = spec_.score,
-                .scale = spec_.scale,
-                .offset = spec_.offset,
-                .query = spec_.query,
-                .key = spec_.key,
-                .value = spec_.value};
+    return exchanged(spec_, mask, none{}, spec_.value, none{});
   }
   void forward() {
     for (index g = 0; g < groups; ++g)
