@@ -37,6 +37,10 @@
 #include <heed/heads/grouped.hpp>
 #include <heed/heads/output_gate.hpp>
 #include <heed/kv/extra.hpp>
+#include <heed/kv/load.hpp>
+#include <heed/kv/source.hpp>
+#include <heed/kv/stored.hpp>
+#include <heed/kv/tensors.hpp>
 #include <heed/mask/any_mask.hpp>
 #include <heed/mask/causal.hpp>
 #include <heed/mask/chunk.hpp>
