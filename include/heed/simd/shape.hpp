@@ -8,6 +8,11 @@ namespace heed::simd {
 
 template <class T, class Arch> struct shape {
   static constexpr index lanes = width<T, Arch>;
+#if defined(__AVX512F__) || defined(__aarch64__)
+  static constexpr int registers = 32;
+#else
+  static constexpr int registers = 16;
+#endif
   // 4 × 3 vectors: 12 accumulators hide the FMA latency and leave room for 3 loads and a broadcast
   // in 16 registers; 8 × 3 and 6 × 4 on 32 registers gained under 2 %.
   static constexpr index vectors = 3;
@@ -18,6 +23,8 @@ template <class T, class Arch> struct shape {
   // Backward: keys of a tile, and queries of a block; P and dS of a block stay in L2.
   static constexpr index backward_keys = 128;
   static constexpr index backward_rows = 192;
+  // Accumulators of the kernels over stored rows: half of the registers.
+  static constexpr int row_block = registers / 2;
   // Keys of a piece of a tile that a mask cuts through.
   static constexpr index backward_cut = 24;
   // Keys scored between two requests for rows of a score table.

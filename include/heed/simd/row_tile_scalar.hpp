@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSL-1.0
+// The contracts of `row_tile.hpp` in plain loops: what the micro-kernels are tested against.
+#pragma once
+
+#include <heed/kv/stored.hpp>
+#include <heed/simd/convert.hpp>
+#include <type_traits>
+
+namespace heed::simd::plain {
+
+template <class T> T stored_element(const stored_rows& rows, index j, index c) {
+  T x;
+  load_row(static_cast<element>(rows.type),
+           rows.data + j * rows.stride + c * size_of(static_cast<element>(rows.type)), 1, 1, &x);
+  return x;
+}
+
+template <class T>
+void row_scores(const stored_rows& k, index keys, const T* q, index q_stride, index rows,
+                index depth, T* s, index s_pitch) {
+  for (index r = 0; r < rows; ++r)
+    for (index j = 0; j < keys; ++j) {
+      T sum = 0;
+      for (index c = 0; c < depth; ++c) sum += q[r * q_stride + c] * stored_element<T>(k, j, c);
+      s[r * s_pitch + j] = sum;
+    }
+}
+
+template <class T>
+void row_accumulate(const stored_rows& v, index keys, const T* p, index p_pitch, index rows,
+                    index channels, T* o, index o_stride) {
+  for (index r = 0; r < rows; ++r)
+    for (index d = 0; d < channels; ++d)
+      for (index j = 0; j < keys; ++j)
+        o[r * o_stride + d] += p[r * p_pitch + j] * stored_element<T>(v, j, d);
+}
+
+}  // namespace heed::simd::plain
