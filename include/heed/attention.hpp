@@ -4,6 +4,7 @@
 
 #include <heed/attention/attend.hpp>
 #include <heed/attention/attend_backward.hpp>
+#include <heed/attention/attend_source.hpp>
 #include <heed/attention/backward.hpp>
 #include <heed/attention/backward_rows.hpp>
 #include <heed/attention/columns.hpp>
@@ -11,16 +12,20 @@
 #include <heed/attention/gradient.hpp>
 #include <heed/attention/intervals.hpp>
 #include <heed/attention/kv_heads.hpp>
+#include <heed/attention/kv_rows.hpp>
 #include <heed/attention/observer.hpp>
 #include <heed/attention/outputs.hpp>
 #include <heed/attention/panel.hpp>
 #include <heed/attention/problem.hpp>
+#include <heed/attention/ranges.hpp>
 #include <heed/attention/replay.hpp>
 #include <heed/attention/rows.hpp>
 #include <heed/attention/spec.hpp>
+#include <heed/attention/split.hpp>
 #include <heed/attention/stream.hpp>
 #include <heed/attention/tile_states.hpp>
 #include <heed/attention/weight_panels.hpp>
+#include <heed/attention/written.hpp>
 #include <heed/core/axes.hpp>
 #include <heed/core/broadcast.hpp>
 #include <heed/core/check.hpp>
@@ -63,6 +68,7 @@
 #include <heed/normalizer/laplace.hpp>
 #include <heed/normalizer/linear.hpp>
 #include <heed/normalizer/relu.hpp>
+#include <heed/normalizer/row.hpp>
 #include <heed/normalizer/sigmoid.hpp>
 #include <heed/normalizer/signed_softmax.hpp>
 #include <heed/normalizer/sink_softmax.hpp>
@@ -97,6 +103,7 @@
 #include <heed/score/gradient.hpp>
 #include <heed/score/key_bias.hpp>
 #include <heed/score/relative_bias.hpp>
+#include <heed/score/row.hpp>
 #include <heed/score/softcap.hpp>
 #include <heed/score/temperature.hpp>
 #include <heed/simd/convert.hpp>
@@ -104,14 +111,18 @@
 #include <heed/simd/exp2.hpp>
 #include <heed/simd/lanes.hpp>
 #include <heed/simd/pack.hpp>
+#include <heed/simd/row_tile.hpp>
+#include <heed/simd/row_tile_scalar.hpp>
 #include <heed/simd/rows.hpp>
 #include <heed/simd/shape.hpp>
 #include <heed/simd/simd.hpp>
 #include <heed/simd/sincos.hpp>
+#include <heed/simd/sum_each.hpp>
 #include <heed/simd/tile.hpp>
 #include <heed/simd/tile_scalar.hpp>
 #include <heed/simd/transpose.hpp>
 #include <heed/simd/transpose_add.hpp>
+#include <heed/simd/widen.hpp>
 #include <heed/similarity/additive.hpp>
 #include <heed/similarity/cosine.hpp>
 #include <heed/similarity/distance.hpp>

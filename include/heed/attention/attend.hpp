@@ -5,6 +5,7 @@
 #include <cmath>
 #include <heed/attention/few.hpp>
 #include <heed/attention/spec.hpp>
+#include <heed/attention/split.hpp>
 #include <heed/attention/stream.hpp>
 #include <heed/core/check.hpp>
 
@@ -48,15 +49,21 @@ inline void check_shapes(const problem& p) {
   }
   const bool work = q[0] * q[1] * q[2] > 0;
   if (work && v[3] > 0 && !p.to.out.present()) broken("out must not be null");
-  if (work && (!p.q.present() || (k[2] > 0 && (!p.k.present() || (v[3] > 0 && !p.v.present())))))
+  if (work && (!p.q.present() ||
+               (!p.source && k[2] > 0 && (!p.k.present() || (v[3] > 0 && !p.v.present())))))
     broken("q, k and v must not be null");
 }
 
 // The problem refers to the operands it is given.
 template <class Spec>
 problem checked(const Spec& spec, const operand& q, const operand& k, const operand& v,
-                const outputs& to) {
-  problem p{.shape = shape_of(q.extent, k.extent, v.extent), .q = q, .k = k, .v = v, .to = to};
+                const outputs& to, const kv_ref* source = nullptr) {
+  problem p{.shape = shape_of(q.extent, k.extent, v.extent),
+            .q = q,
+            .k = k,
+            .v = v,
+            .to = to,
+            .source = source};
   check_shapes(p);
   if constexpr (!std::is_same_v<decltype(Spec::plan), none>) {
     if (spec.offset != aligned_ends)
@@ -65,20 +72,33 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
     p.shape.offset = 0;
     if constexpr (requires { spec.plan.sequences(); }) p.shape.batch = spec.plan.sequences();
   }
-  if (spec.offset != aligned_ends) p.shape.offset = spec.offset;
+  if (spec.offset != aligned_ends) p.shape.offset = spec.offset, p.placed = true;
   check_policies(spec, p.shape);
   if constexpr (!has_lse<decltype(Spec::normalizer)>)
     if (to.lse.present())
       check::fail("heed::attend", "this normaliser has no log-sum-exp", {{"lse", operand(to.lse)}});
   p.scale = resolved_scale(spec, p.shape.depth);
   if (to.observe) {
-    const bool doubles = q.type == element::f64 && k.type == element::f64 && v.type == element::f64;
+    const bool doubles =
+        q.type == element::f64 && (source || (k.type == element::f64 && v.type == element::f64));
     to.observe->start({.shape = p.shape,
                        .batch = q.extent[0],
                        .compute = doubles ? element::f64 : element::f32,
                        .exponential = replays_from_lse<decltype(Spec::normalizer)>});
   }
   return p;
+}
+
+// A checked call.
+template <class T, class Arch, class Spec>
+void run(const Spec& spec, const problem& p, const executor_ref& executor,
+         const workspace_ref& scratch) {
+  workspace own;
+  workspace& memory = scratch.scratch ? *scratch.scratch : own;
+  if constexpr (split<T, Arch, Spec>::possible)
+    if (split<T, Arch, Spec>::suits(spec, p))
+      return split<T, Arch, Spec>(spec, p).run(executor, memory);
+  stream<T, Arch, Spec>(spec, p).run(executor, memory);
 }
 
 // Any call, its types erased.
@@ -90,10 +110,7 @@ HEED_NOINLINE void attend_any(const Spec& spec, const operand& q, const operand&
   if constexpr (has_driver<decltype(Spec::weights)>) {
     spec.weights.template attend<T, Arch>(spec, q, k, v, to, executor, scratch);
   } else {
-    const stream<T, Arch, Spec> driver(spec, p);
-    if (scratch.scratch) return driver.run(executor, *scratch.scratch);
-    workspace own;
-    driver.run(executor, own);
+    run<T, Arch>(spec, p, executor, scratch);
   }
 }
 

@@ -170,17 +170,13 @@ template <class T, class Arch, class Spec> class backward : backward_rows<T, Arc
   }
 
   void load_values(const sequence& s, index h, span keys, T* v) const {
-    for (index j = keys.begin; j < keys.end; ++j, v += v_.width()) {
-      const row_position at{s.b, h, j, s.slot + j};
-      simd::load_row(p_.v.type, p_.v.row(s.batch, h, at.row), p_.v.stride[3], value_depth(), v);
-      simd::transform_row<Arch>(spec_.value, v, value_depth(), at);
-    }
+    detail::load_values<Arch>(spec_, p_, s, h, keys, v_.width(), v);
   }
   void load_extra(const sequence& s, index h, span slots, tile_rows& t) const {
     for (index j = 0; j < slots.size(); ++j) {
       const index slot = slots.begin + j;
       spec_.extra.key(s.b, h, slot, t.k + j * q_.width());
-      replay_.rewrite_key(t.k + j * q_.width(), {s.b, h, slot, slot});
+      rewrite_key<Arch>(spec_, depth(), t.k + j * q_.width(), {s.b, h, slot, slot});
       spec_.extra.value(s.b, h, slot, t.v + j * v_.width(), value_depth());
     }
   }
@@ -337,15 +333,13 @@ template <class T, class Arch, class Spec> class backward : backward_rows<T, Arc
       const row_position at{s.b, h, keys.begin + j, s.slot + keys.begin + j};
       key_gradient(t, j, grad, value_grad);
       if constexpr (rows::template has_prologue<false, decltype(Spec::key)>())
-        if (s.rows > 0)
-          simd::load_row(p_.k.type, p_.k.row(s.batch, h, at.row), p_.k.stride[3], depth(), row);
+        if (s.rows > 0) p_.load_key(s.batch, h, at.row, row);
       rows::template prologue_backward<false>(spec_.key, row, grad, at, g_.key, sum + sums_.key,
                                               sum, rest);
       store(x_.dk, grad, depth(), s.batch, h, at.row);
       if constexpr (!std::is_same_v<decltype(Spec::value), none>)
         if (!is_zero(value_grad, value_depth())) {
-          simd::load_row(p_.v.type, p_.v.row(s.batch, h, at.row), p_.v.stride[3], value_depth(),
-                         row);
+          p_.load_value(s.batch, h, at.row, row);
           transform_row_backward<Arch>(spec_.value, row, value_grad, value_depth(), at, g_.value,
                                        sum + sums_.value, rest);
         }

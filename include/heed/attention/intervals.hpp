@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <heed/attention/problem.hpp>
 #include <heed/mask/concept.hpp>
 #include <heed/normalizer/concept.hpp>
 #include <limits>
@@ -62,7 +63,8 @@ struct lane_intervals {
   static constexpr index scratch(index pitch) { return 2 * most * pitch; }
 
   template <class Mask>
-  void collect(const Mask& mask, position at, index rows, index lanes, index keys) {
+  void collect(const Mask& mask, position at, index rows, index lanes, const sequence& s) {
+    const index keys = s.keys;
     count = 0;
     exact = is_exact(mask);
     overflows = false;
@@ -74,14 +76,16 @@ struct lane_intervals {
     }
     for (index lane = 0; lane < rows; ++lane) {
       index r = 0;
-      intervals(mask, at, keys, [&](span s) {
+      intervals(mask, at, s.end(), [&](span seen) {
+        const span x = s.within(seen);
+        if (x.empty()) return;
         if (r == most) {
           overflows = true;
-          hi[(most - 1) * pitch + lane] = s.end;
+          hi[(most - 1) * pitch + lane] = x.end;
           return;
         }
-        lo[r * pitch + lane] = s.begin;
-        hi[r * pitch + lane] = s.end;
+        lo[r * pitch + lane] = x.begin;
+        hi[r * pitch + lane] = x.end;
         ++r;
       });
       count = std::max(count, r);
@@ -89,9 +93,9 @@ struct lane_intervals {
     }
     for (index r = 0; r < count; ++r)
       for (index lane = 0; lane < rows; ++lane) {
-        const span s{lo[r * pitch + lane], hi[r * pitch + lane]};
-        if (!s.empty()) hull[r] = {std::min(hull[r].begin, s.begin), std::max(hull[r].end, s.end)};
-        core[r] = {std::max(core[r].begin, s.begin), std::min(core[r].end, s.end)};
+        const span x{lo[r * pitch + lane], hi[r * pitch + lane]};
+        if (!x.empty()) hull[r] = {std::min(hull[r].begin, x.begin), std::max(hull[r].end, x.end)};
+        core[r] = {std::max(core[r].begin, x.begin), std::min(core[r].end, x.end)};
       }
   }
 
@@ -159,14 +163,14 @@ HEED_NOINLINE void mask_elements(const Mask& mask, const tile& at, T* s) {
   using at_lanes = lanes<B, T>;
   if constexpr (requires(at_lanes a) { mask.vector(a); }) {
     constexpr index integers = index{1} << std::numeric_limits<T>::digits;  // exact in T up to here
-    if (at.pitch % W == 0 && at.q + at.rows < integers && at.k + at.keys < integers) {
+    if (at.pitch % W == 0 && at.q + at.rows < integers && at.key(at.keys - 1) < integers) {
       const B steps = simd::iota<T, Arch>();
       for (index v = 0; v * W < at.rows; ++v)
         for (index j = 0; j < at.keys; ++j) {
           const at_lanes a{.b = at.b,
                            .h = at.h,
                            .q = B(B(static_cast<T>(at.q + v * W)) + steps),
-                           .k = static_cast<T>(at.k + j),
+                           .k = static_cast<T>(at.key(j)),
                            .row = at.row + v * W,
                            .slot = at.slot + j,
                            .lane = v * W,
@@ -182,7 +186,7 @@ HEED_NOINLINE void mask_elements(const Mask& mask, const tile& at, T* s) {
   } else {
     for (index j = 0; j < at.keys; ++j)
       for (index lane = 0; lane < at.rows; ++lane)
-        if (!mask(position{at.b, at.h, at.q + lane, at.k + j, at.row + lane, at.slot + j}))
+        if (!mask(position{at.b, at.h, at.q + lane, at.key(j), at.row + lane, at.slot + j}))
           s[j * at.pitch + lane] = masked<T>;
   }
 }
@@ -192,6 +196,7 @@ template <class Arch, class Mask, class T>
 HEED_NOINLINE void mask_overflow(const Mask& mask, const tile& at, T* s) {
   if constexpr (!exact_mask<Mask>())
     if (!is_exact(mask)) return mask_elements<Arch>(mask, at, s);
+  if (at.places) return mask_elements<Arch>(mask, at, s);
   const index last = at.k + at.keys;
   for (index lane = 0; lane < at.rows; ++lane) {
     index from = at.k;

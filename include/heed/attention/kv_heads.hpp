@@ -3,8 +3,7 @@
 // packed, converted and transformed once a head and never once a query block.
 #pragma once
 
-#include <heed/attention/problem.hpp>
-#include <heed/attention/rows.hpp>
+#include <heed/attention/kv_rows.hpp>
 #include <heed/attention/tile_states.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/mask/concept.hpp>
@@ -25,20 +24,11 @@ template <class T> struct kv_head {
   tile_state* states = nullptr;           // by tile; null where nothing is packed
 };
 
-inline index aligned_bytes(index count, std::size_t size) {
-  return static_cast<index>(arena::rounded(static_cast<std::size_t>(count) * size));
-}
-
 template <class T, class Arch, class Spec> class kv_heads {
   using tuned = simd::shape<T, Arch>;
   static constexpr index key_tile = tuned::key_tile;
   static constexpr bool masks = !std::is_same_v<decltype(Spec::mask), full>;
   static constexpr bool has_extra = !std::is_same_v<decltype(Spec::extra), none>;
-  static constexpr bool rewrites_keys = !std::is_same_v<decltype(Spec::key), none> ||
-                                        requires(const decltype(Spec::similarity)& s, T* row) {
-                                          s.template key<Arch>(row, index{}, row_position{});
-                                        };
-  static constexpr bool rewrites_values = !std::is_same_v<decltype(Spec::value), none>;
 
  public:
   kv_heads(const Spec& spec, const problem& p, const sequences<decltype(Spec::plan)>& items)
@@ -53,8 +43,8 @@ template <class T, class Arch, class Spec> class kv_heads {
     const index stride = p.k.stride[2];
     const bool scattered =
         stride != p.shape.depth && stride * index(sizeof(T)) >= tuned::packed_stride;
-    pack_keys_ = !simd::stored_as<T>(p.k) || rewrites_keys || (many && scattered);
-    pack_values_ = !simd::stored_as<T>(p.v) || rewrites_values || many;
+    pack_keys_ = p.source || !simd::stored_as<T>(p.k) || rewrites_keys<Spec> || (many && scattered);
+    pack_values_ = stages_values() || many;
     if constexpr (has_extra) extra_ = spec.extra.slots();
     key_bytes_ = pack_keys_ ? aligned_bytes(keys_ * width_, sizeof(T)) : 0;
     value_bytes_ = pack_values_ ? aligned_bytes(tiles_ * key_tile * channels_, sizeof(T)) : 0;
@@ -122,19 +112,17 @@ template <class T, class Arch, class Spec> class kv_heads {
     if (tile == 0) prepare_extra(s, h, kv);
     const index first = tile * key_tile, count = std::min(key_tile, s.keys - first);
     if (count <= 0) return;
-    if (pack_keys_) prepare_keys(s, h, first, count, const_cast<T*>(kv.k));
+    const span keys{first, first + count};
+    if (pack_keys_)
+      load_keys<Arch>(spec_, p_, s, h, keys, width_, const_cast<T*>(kv.k) + first * width_);
     const index depth = p_.shape.value_depth;
-    const T* rows = static_cast<const T*>(p_.v.row(s.batch, h, s.slot + first));
-    index stride = p_.v.stride[2];
+    const T* rows = staged;
+    index stride = depth;
     if (stages_values()) {
-      for (index j = 0; j < count; ++j) {
-        const index slot = s.slot + first + j;
-        simd::load_row(p_.v.type, p_.v.row(s.batch, h, slot), p_.v.stride[3], depth,
-                       staged + j * depth);
-        simd::transform_row<Arch>(spec_.value, staged + j * depth, depth,
-                                  row_position{s.b, h, first + j, slot});
-      }
-      rows = staged, stride = depth;
+      load_values<Arch>(spec_, p_, s, h, keys, depth, staged);
+    } else {
+      rows = static_cast<const T*>(p_.v.row(s.batch, h, s.slot + first));
+      stride = p_.v.stride[2];
     }
     if (pack_values_)
       simd::pack_values(rows, stride, count, depth, kv.v_block,
@@ -143,21 +131,15 @@ template <class T, class Arch, class Spec> class kv_heads {
       const_cast<unsigned char*>(kv.finite)[tile] = simd::all_finite(rows, stride, count, depth);
   }
 
-  bool stages_values() const { return rewrites_values || !simd::stored_as<T>(p_.v); }
-  void prepare_keys(const sequence& s, index h, index first, index count, T* k) const {
-    load_rows<Arch>(p_.k, s.batch, spec_.key, {s.b, h, first, s.slot + first}, count, width_,
-                    k + first * width_, [&](T* row, const row_position& at) { rewrite(row, at); });
-  }
-  void rewrite(T* row, const row_position& at) const {
-    if constexpr (requires { spec_.similarity.template key<Arch>(row, p_.shape.depth, at); })
-      spec_.similarity.template key<Arch>(row, p_.shape.depth, at);
+  bool stages_values() const {
+    return p_.source || rewrites_values<Spec> || !simd::stored_as<T>(p_.v);
   }
   void prepare_extra(const sequence& s, index h, const kv_head<T>& kv) const {
     if constexpr (has_extra)
       for (index j = 0; j < extra_; ++j) {
         T* row = const_cast<T*>(kv.extra_k) + j * width_;
         spec_.extra.key(s.b, h, j, row);
-        rewrite(row, {s.b, h, j, j});
+        rewrite_key<Arch>(spec_, p_.shape.depth, row, {s.b, h, j, j});
         spec_.extra.value(s.b, h, j, const_cast<T*>(kv.extra_v) + j * channels_,
                           p_.shape.value_depth);
       }

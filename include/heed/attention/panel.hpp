@@ -48,8 +48,12 @@ template <class T, class Arch, class Spec> struct panels {
   // `count` rows from `at` on as the similarity wants them, unscaled, `width` apart; `at.row`
   // counts from the start of the tensor.
   void load(const row_position& at, index batch, index count, T* rows) const {
+    const auto read = [&](index row, T* out) {
+      simd::load_row(p.q.type, p.q.row(batch, at.h, row), p.q.stride[3], p.shape.depth, out);
+    };
     load_rows<Arch>(
-        p.q, batch, spec.query, at, count, width, rows, [&](T* row, const row_position& place) {
+        read, p.shape.depth, spec.query, at, count, width, rows,
+        [&](T* row, const row_position& place) {
           if constexpr (requires { spec.similarity.template query<Arch>(row, index{}, place); })
             spec.similarity.template query<Arch>(row, p.shape.depth, place);
         });
@@ -73,7 +77,7 @@ template <class T, class Arch, class Spec> struct panels {
     x.keys.lo = memory;
     x.keys.hi = memory + lane_intervals::most * x.pitch;
     x.keys.collect(spec.mask, {.b = s.b, .h = x.h, .q = x.row + s.offset, .row = x.row + s.row},
-                   x.rows, x.pitch, s.keys);
+                   x.rows, x.pitch, s);
   }
 
   // Vectors [first, last) of a panel.
@@ -92,10 +96,11 @@ template <class T, class Arch, class Spec> struct panels {
             .q = x.row + s.offset,
             .row = s.row + x.row,
             .rows = x.rows,
-            .k = keys.begin,
+            .k = s.positions(keys).begin,
             .slot = s.slot + keys.begin,
             .keys = keys.size(),
-            .pitch = pitch};
+            .pitch = pitch,
+            .places = s.places ? s.places + keys.begin : nullptr};
   }
 
   // `k` is the row of the first key. A similarity with products of its own writes at the pitch of
@@ -109,7 +114,7 @@ template <class T, class Arch, class Spec> struct panels {
 
   cover covers(const panel& x, const sequence& s, span keys) const {
     const index q = x.row + s.offset;
-    return known(residual(spec.mask), block{s.b, x.h, {q, q + x.rows}, keys});
+    return known(residual(spec.mask), block{s.b, x.h, {q, q + x.rows}, s.positions(keys)});
   }
 
   // Masks what some lane must not see; true if anything was. `inside` is what `covers` said.

@@ -5,15 +5,30 @@
 #include <cmath>
 #include <heed/attention/outputs.hpp>
 #include <heed/core/policy.hpp>
+#include <heed/kv/load.hpp>
+#include <heed/kv/source.hpp>
 
 namespace heed::detail {
 
-// The operands are the caller's: copying them cost more than a small call's arithmetic.
+// The operands are the caller's: copying them cost more than a small call's arithmetic. Where keys
+// and values come from a source, k and v only have its extents.
 struct problem {
   problem_shape shape;
   const operand &q, &k, &v;
   const outputs& to;
   double scale = 1;
+  const kv_ref* source = nullptr;
+  bool placed = false;  // the spec says where query row 0 sits
+
+  // Row `row` of a head, as it is stored.
+  template <class T> void load_key(index batch, index h, index row, T* out) const {
+    if (source) return load_stored(source->run(batch, h, row).k, 0, shape.depth, out);
+    simd::load_row(k.type, k.row(batch, h, row), k.stride[3], shape.depth, out);
+  }
+  template <class T> void load_value(index batch, index h, index row, T* out) const {
+    if (source) return load_stored(source->run(batch, h, row).v, 0, shape.value_depth, out);
+    simd::load_row(v.type, v.row(batch, h, row), v.stride[3], shape.value_depth, out);
+  }
 };
 
 inline problem_shape shape_of(const extents& q, const extents& k, const extents& v) {
@@ -46,18 +61,33 @@ template <class Spec> double resolved_scale(const Spec& spec, index depth) {
 
 // One sequence of queries against one sequence of keys: a batch item, or a piece of a packed batch.
 struct sequence {
-  index b = 0;               // as policies see it
-  index batch = 0;           // in the tensors
-  index row = 0, rows = 0;   // queries
-  index slot = 0, keys = 0;  // keys
-  index offset = 0;          // position of the first query
+  index b = 0;                    // as policies see it
+  index batch = 0;                // in the tensors
+  index row = 0, rows = 0;        // queries
+  index slot = 0, keys = 0;       // keys
+  index offset = 0;               // position of the first query
+  index base = 0;                 // position of the first key
+  const index* places = nullptr;  // of each key, where a source has lost some in between
+
+  index key(index j) const { return places ? places[j] : base + j; }
+  // One beyond the position of the last key.
+  index end() const { return keys == 0 ? base : key(keys - 1) + 1; }
+  // The keys whose positions lie in `at`.
+  span within(span at) const {
+    if (!places) return {std::max<index>(at.begin - base, 0), std::min(at.end - base, keys)};
+    const auto first = std::lower_bound(places, places + keys, at.begin);
+    return {first - places, std::lower_bound(first, places + keys, at.end) - places};
+  }
+  span positions(span of) const {
+    return of.empty() ? span{} : span{key(of.begin), key(of.end - 1) + 1};
+  }
 };
 
 // A scale as a power of two, by which a product is exact, and the rest in (1/√2, √2].
 struct split_scale {
   double exact, rest;
 };
-inline split_scale split(double scale) {
+inline split_scale parted(double scale) {
   if (scale == 0 || !std::isfinite(scale)) return {scale, 1};
   int exponent;
   const double m = std::abs(std::frexp(scale, &exponent));
@@ -87,7 +117,18 @@ template <class Plan> struct sequences {
     else
       return p.shape.keys;
   }
+  // Item i as kv head h sees it.
+  sequence operator()(index i, index h) const {
+    sequence s = (*this)[i];
+    if (p.source) s.places = p.source->places(i, h);
+    return s;
+  }
   sequence operator[](index i) const {
+    if (p.source) {
+      const index keys = p.source->length(i), end = p.source->end(i);
+      const index offset = p.placed ? p.shape.offset : end - p.shape.queries;
+      return {i, i, 0, p.shape.queries, 0, keys, offset, end - keys};
+    }
     if constexpr (requires { plan.sequences(); }) {
       const span q = plan.query_rows(i), k = plan.key_rows(i);
       return {i, 0, q.begin, q.size(), k.begin, k.size(), k.size() - q.size() + p.shape.offset};

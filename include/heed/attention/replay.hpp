@@ -161,7 +161,7 @@ template <class T, class Arch, class Spec> struct replay {
         q{read.width} {}
 
   index heads() const { return items.count() * p.shape.kv_heads; }
-  sequence item(index kv) const { return items[kv / p.shape.kv_heads]; }
+  sequence item(index kv) const { return items(kv / p.shape.kv_heads, kv_head(kv)); }
   index kv_head(index kv) const { return kv % p.shape.kv_heads; }
 
   head located(pieces& memory) const {
@@ -219,18 +219,8 @@ template <class T, class Arch, class Spec> struct replay {
 
   // Keys as the similarity wants them, rows of q.width().
   void load_keys(const sequence& s, index h, span keys, T* rows) const {
-    for (index j = keys.begin; j < keys.end; ++j, rows += q.width()) {
-      const row_position at{s.b, h, j, s.slot + j};
-      simd::load_row(p.k.type, p.k.row(s.batch, h, at.row), p.k.stride[3], p.shape.depth, rows);
-      simd::transform_row<Arch>(spec.key, rows, p.shape.depth, at);
-      rewrite_key(rows, at);
-    }
+    detail::load_keys<Arch>(spec, p, s, h, keys, q.width(), rows);
   }
-  void rewrite_key(T* row, const row_position& at) const {
-    if constexpr (requires { spec.similarity.template key<Arch>(row, p.shape.depth, at); })
-      spec.similarity.template key<Arch>(row, p.shape.depth, at);
-  }
-
   bool blind(const panel& x, span keys) const {
     if constexpr (masks)
       if (x.rows > 0) return x.keys.clip(keys.begin, keys.end).empty();

@@ -18,6 +18,7 @@
 
 #include <heed/attention/kv_heads.hpp>
 #include <heed/attention/panel.hpp>
+#include <heed/attention/written.hpp>
 #include <heed/core/executor.hpp>
 #include <heed/normalizer/elementwise.hpp>
 #include <heed/score/concept.hpp>
@@ -55,7 +56,7 @@ template <class T, class Arch, class Spec> class stream {
         items_{p, spec.plan},
         kv_(spec, p, items_),
         read_{spec, p},
-        scale_(splits_scale ? split(p.scale) : split_scale{p.scale, 1}),
+        scale_(splits_scale ? parted(p.scale) : split_scale{p.scale, 1}),
         group_(p.shape.group()),
         width_(read_.width),
         channels_(kv_.channels()),
@@ -92,7 +93,7 @@ template <class T, class Arch, class Spec> class stream {
       if (size > 0 && count * tasks < workers)
         executor.for_each(count * tiles, [&](index task, index worker) {
           const index head = first + task / tiles, h = head % p_.shape.kv_heads;
-          const sequence s = items_[head / p_.shape.kv_heads];
+          const sequence s = items_(head / p_.shape.kv_heads, h);
           scratch.worker(worker).reserve(0);
           kv_.need(kv_.located(s, h, packed + task / tiles * size), s, h, task % tiles,
                    task % tiles + 1, scratch.worker(worker).template take<T>(kv_.staged_values()));
@@ -124,8 +125,8 @@ template <class T, class Arch, class Spec> class stream {
   }
 
   void attend(index head, index chunk, index block, std::byte* packed, arena& scratch) const {
-    const sequence s = items_[head / p_.shape.kv_heads];
     const index kv = head % p_.shape.kv_heads;
+    const sequence s = items_(head / p_.shape.kv_heads, kv);
     const index first = block * rows_per_block(), last = std::min(first + rows_per_block(), s.rows);
     if (first >= last) return;
     scratch.reserve(0);
@@ -310,34 +311,14 @@ template <class T, class Arch, class Spec> class stream {
       for (index lane = 0; lane < p.rows; lane += W) {
         const index some = std::min(W, p.rows - lane);
         simd::from_lanes<T, Arch>(p.o + lane, p.pitch, some, depth, factors + lane, staged, depth);
-        for (index i = 0; i < some; ++i) {
-          const index r = p.row + lane + i;
-          T* row = staged + i * depth;
-          simd::transform_row<Arch>(spec_.output, row, depth,
-                                    row_position{s.b, p.h, r + s.offset, s.row + r});
-          simd::store_row(out.type, row, depth, out.row(s.batch, p.h, s.row + r), out.stride[3]);
-        }
+        for (index i = 0; i < some; ++i)
+          write_row<Arch>(spec_, p_, s, p.h, p.row + lane + i, staged + i * depth);
       }
     }
-    if (p_.to.lse.present() || p_.to.observe) report(p, s);
-  }
-
-  HEED_NOINLINE void report(const panel& p, const sequence& s) const {
-    for (index lane = 0; lane < p.rows; ++lane) {
-      const index r = s.row + p.row + lane;
-      if constexpr (has_lse<decltype(Spec::normalizer)>)
-        if (p_.to.lse.present()) {
-          const T lse = spec_.normalizer.lse(row_state<T>{p.max[lane], p.sum[lane]});
-          simd::store_row(p_.to.lse.type, &lse, 1, p_.to.lse.row(s.batch, p.h, r), 1);
-        }
-      if (p_.to.observe) {
-        const row_state<T> end{p.max[lane], p.sum[lane]};
-        p_.to.observe->row(
-            {s.b, p.h, p.row + lane + s.offset, r},
-            {double(end.max), double(end.sum), double(steps_of(spec_.normalizer).finish(end)),
-             splits_scale ? scale_.rest : 1});
-      }
-    }
+    if (p_.to.lse.present() || p_.to.observe)
+      for (index lane = 0; lane < p.rows; ++lane)
+        report_row(spec_, p_, s, p.h, p.row + lane, row_state<T>{p.max[lane], p.sum[lane]},
+                   splits_scale ? scale_.rest : 1);
   }
 
   const Spec& spec_;

@@ -41,12 +41,25 @@ template <class Batch, class T> struct lanes {
   index lane = 0, key = 0;
 };
 
+// The same with the roles exchanged: one query against a run of keys, as in decoding. `q` is a
+// scalar, `k` a batch of positions, `slot` the first of their slots.
+template <class Batch, class T> struct key_lanes {
+  index b = 0, h = 0;
+  T q{};
+  Batch k{};
+  index row = 0, slot = 0;
+  index lane = 0, key = 0;
+};
+
 // The corner and extent of one panel of queries against one key tile.
 struct tile {
   index b = 0, h = 0;
   index q = 0, row = 0, rows = 0;  // first position, first row, number of valid rows
   index k = 0, slot = 0, keys = 0;
-  index pitch = 0;  // lanes in a panel row
+  index pitch = 0;                // lanes in a panel row
+  const index* places = nullptr;  // positions of the keys, where they are not k, k + 1, …
+
+  constexpr index key(index j) const { return places ? places[j] : k + j; }
 
   // `count` of the queries, from the given one on.
   constexpr tile rows_of(index first, index count) const {

@@ -68,4 +68,12 @@ class workspace {
   std::vector<arena> workers_;
 };
 
+namespace detail {
+
+inline index aligned_bytes(index count, std::size_t size) {
+  return static_cast<index>(arena::rounded(static_cast<std::size_t>(count) * size));
+}
+
+}  // namespace detail
+
 }  // namespace heed

@@ -22,8 +22,7 @@ concept mask = std::is_class_v<M> && requires(const M& m, const position& p) {
   { m(p) } -> std::convertible_to<bool>;
 };
 
-template <mask M>
-consteval bool exact_mask() {
+template <mask M> consteval bool exact_mask() {
   if constexpr (requires { M::exact; })
     return M::exact;
   else
@@ -31,8 +30,7 @@ consteval bool exact_mask() {
 }
 
 // The same for masks that know only at run time.
-template <mask M>
-constexpr bool is_exact(const M& m) {
+template <mask M> constexpr bool is_exact(const M& m) {
   if constexpr (requires { m.is_exact(); })
     return m.is_exact();
   else
@@ -48,8 +46,7 @@ constexpr void intervals(const M& m, const position& at, index keys, F emit) {
 }
 
 // What is left to ask of a pair that lies inside the intervals.
-template <mask M>
-constexpr decltype(auto) residual(const M& m) {
+template <mask M> constexpr decltype(auto) residual(const M& m) {
   if constexpr (requires { m.residual(); })
     return m.residual();
   else
@@ -70,21 +67,20 @@ constexpr cover known([[maybe_unused]] const M& m, [[maybe_unused]] const block&
 }  // namespace detail
 
 // The answer of a vector form: one flag for all lanes becomes a flag a lane.
-template <class At, class Flag>
-constexpr auto lanewise(const At& at, Flag flag) {
+template <class At, class Flag> constexpr auto lanewise(const At& at, Flag flag) {
   using flags = decltype(at.q <= at.q);
   return flags(flag);
 }
 
 // What is known of a block of pairs without asking each: `some` is always a correct answer.
-template <mask M>
-cover covers(const M& m, const block& x, index keys, index offset = 0) {
+template <mask M> cover covers(const M& m, const block& x, index keys, index offset = 0) {
   if (const cover known = detail::known(m, x); known != cover::some) return known;
   bool every = true, any = false;
   for (index q = x.q.begin; q < x.q.end; ++q) {
     index seen = 0;
     intervals(m, {.b = x.b, .h = x.h, .q = q, .row = q - offset}, keys, [&](span s) {
-      seen += span{s.begin > x.k.begin ? s.begin : x.k.begin, s.end < x.k.end ? s.end : x.k.end}.size();
+      seen +=
+          span{s.begin > x.k.begin ? s.begin : x.k.begin, s.end < x.k.end ? s.end : x.k.end}.size();
     });
     any |= seen > 0;
     every &= seen == x.k.size();
@@ -96,8 +92,7 @@ cover covers(const M& m, const block& x, index keys, index offset = 0) {
 struct full {
   static constexpr bool exact = true;
   constexpr bool operator()(const position&) const { return true; }
-  template <class F>
-  constexpr void intervals(const position&, index keys, F emit) const {
+  template <class F> constexpr void intervals(const position&, index keys, F emit) const {
     if (keys > 0) emit(span{0, keys});
   }
 };

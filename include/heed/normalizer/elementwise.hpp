@@ -9,6 +9,7 @@
 #include <cstring>
 #include <heed/normalizer/concept.hpp>
 #include <heed/simd/dual.hpp>
+#include <heed/simd/lanes.hpp>
 
 namespace heed {
 
@@ -82,6 +83,18 @@ template <class N> struct steps {
     else
       return elementwise::absorb<Arch>(s, pitch, keys, state, of.by,
                                        [this](auto x) { return of.weight(x); });
+  }
+  // One row, its keys side by side.
+  template <class Arch, class T>
+  bool absorb_row(T* s, index keys, row_state<T>& state, T&, double) const {
+    using B = simd::batch<T, Arch>;
+    constexpr index W = simd::width<T, Arch>;
+    row_state<B> each{B(T(0)), B(T(0))};
+    B factor(T(1));
+    absorb<Arch>(s, W, keys / W, each, factor);
+    state.max += simd::sum_lanes<T, Arch>(each.max);
+    state.sum += simd::sum_lanes<T, Arch>(each.sum);
+    return false;
   }
   template <class B> B finish(const row_state<B>& state) const {
     return elementwise::finish(state, of.by);

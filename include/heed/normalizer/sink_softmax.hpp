@@ -32,6 +32,10 @@ struct sink_softmax {
               simd::batch<T, Arch>& factor, double scale = 1) const {
     return softmax{}.absorb<Arch>(s, pitch, keys, state, factor, scale);
   }
+  template <class Arch, class T>
+  bool absorb_row(T* s, index keys, row_state<T>& state, T& factor, double scale) const {
+    return softmax{}.absorb_row<Arch>(s, keys, state, factor, scale);
+  }
   template <class B> B finish(const row_state<B>& state) const { return softmax{}.finish(state); }
   template <class B> B lse(const row_state<B>& state) const { return softmax{}.lse(state); }
 

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <heed/normalizer/concept.hpp>
+#include <heed/simd/lanes.hpp>
 #include <limits>
 
 namespace heed {
@@ -22,6 +23,19 @@ struct softmax {
     const B unit = simd::constant<B>(simd::log2e * scale);
     const bool moved = raise(B(largest<Arch>(s, pitch, keys) * unit), state, factor);
     state.sum = state.sum + exponentials<Arch>(s, pitch, keys, unit, B(B(T(0)) - state.max));
+    return moved;
+  }
+
+  // One row, its keys side by side: a multiple of the width.
+  template <class Arch, class T>
+  bool absorb_row(T* s, index keys, row_state<T>& state, T& factor, double scale) const {
+    using B = simd::batch<T, Arch>;
+    constexpr index W = simd::width<T, Arch>;
+    const T unit = static_cast<T>(simd::log2e * scale);
+    const T top = simd::max_lanes<T, Arch>(largest<Arch>(s, W, keys / W));
+    const bool moved = raise(T(top * unit), state, factor);
+    state.sum +=
+        simd::sum_lanes<T, Arch>(exponentials<Arch>(s, W, keys / W, B(unit), B(-state.max)));
     return moved;
   }
 

@@ -98,7 +98,7 @@ HEED_INLINE simd::batch<T, Arch> modified(const S& f, simd::batch<T, Arch> s,
     simd::store(each, s);
     for (index i = 0; i < (at.lane + W < in.rows ? W : in.rows - at.lane); ++i)
       each[i] = detail::called(detail::bare(f), each[i],
-                               position{in.b, in.h, in.q + at.lane + i, in.k + at.key,
+                               position{in.b, in.h, in.q + at.lane + i, in.key(at.key),
                                         in.row + at.lane + i, in.slot + at.key});
     return simd::load<T, Arch>(each);
   }
@@ -129,8 +129,10 @@ template <class Arch, class T, class F> HEED_INLINE void each_vector(const tile&
                    .slot = in.slot,
                    .lane = lane,
                    .key = 0};
-    for (index i = lane; at.key < in.keys; ++at.key, ++at.slot, at.k += T(1), i += in.pitch)
+    for (index i = lane; at.key < in.keys; ++at.key, ++at.slot, at.k += T(1), i += in.pitch) {
+      if (in.places) at.k = static_cast<T>(in.places[at.key]);
       f(i, at);
+    }
   }
 }
 

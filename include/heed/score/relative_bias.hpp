@@ -90,13 +90,25 @@ struct relative_bias {
   void deliver(const gradient& g, const double* sum) const { broadcast::store_sums(g.table, sum); }
 
   template <class Arch, class T> struct diagonals {
-    const T* last;  // lane 0, key 0; a lane more is one on, a key more is one back
+    const T* last;              // lane 0, key 0; a lane more is one on, a key more is one back
+    const relative_bias* each;  // asked pair by pair where keys are not consecutive
     template <class V> HEED_INLINE V operator()(const V& s, const lanes<V, T>& at) const {
+      if (!last) return asked(s, at);
       return s + simd::load<T, Arch>(last + (at.lane - at.key));
+    }
+
+   private:
+    template <class V> HEED_NOINLINE V asked(const V& s, const lanes<V, T>& at) const {
+      T x[simd::width<T, Arch>], q[simd::width<T, Arch>];
+      simd::store(x, s), simd::store(q, at.q);
+      for (index i = 0; i < simd::width<T, Arch>; ++i)
+        x[i] = (*each)(x[i], point<T>{.b = at.b, .h = at.h, .q = q[i], .k = at.k});
+      return simd::load<T, Arch>(x);
     }
   };
   template <class Arch, class T> diagonals<Arch, T> prepare(const tile& at, T*& scratch) const {
     // x counts up with q - k: k - q = from - x.
+    if (at.places) return {nullptr, this};
     const index from = at.k - at.q + at.keys - 1, count = at.keys + at.pitch - 1;
     T* const row = scratch;
     scratch += count;
@@ -119,7 +131,7 @@ struct relative_bias {
       broadcast::load(table, 0, at.h, 0, 0, 2, table.extent[2], values);
       for (index x = 0; x < count; ++x) row[x] = values[entry(from - x)];
     }
-    return {row + at.keys - 1};
+    return {row + at.keys - 1, this};
   }
   index scratch(index pitch, index keys) const {
     return keys + pitch + (entries.empty() ? 0 : table.extent[2]);

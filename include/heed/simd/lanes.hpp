@@ -49,4 +49,16 @@ template <class T, class Arch> HEED_INLINE T sum_lanes(const batch<T, Arch>& x) 
     return hadd(x);
 }
 
+template <class T, class Arch> HEED_INLINE T max_lanes(const batch<T, Arch>& x) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(x) == 64 && std::is_same_v<T, float>) return _mm512_reduce_max_ps(x);
+  if constexpr (sizeof(x) == 64 && std::is_same_v<T, double>) return _mm512_reduce_max_pd(x);
+#endif
+  T each[static_cast<std::size_t>(width<T, Arch>)];
+  simd::store(each, x);
+  T top = each[0];
+  for (const T e : each) top = simd::max(top, e);
+  return top;
+}
+
 }  // namespace heed::simd

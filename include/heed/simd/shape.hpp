@@ -33,6 +33,12 @@ template <class T, class Arch> struct shape {
   static constexpr index panels = 4;
   // Up to this many queries and keys a call is dearer than its products: driver `few`.
   static constexpr index few = 4;
+  // Driver `split` takes calls of up to this many queries a head; keys of its tiles, of the
+  // shortest range that is worth a task, and how many tasks it aims at.
+  static constexpr index split_queries = 8;
+  static constexpr index split_keys = 64;
+  static constexpr index split_range = 512;
+  static constexpr index split_tasks = 64;
   // A call is cut into this many tasks at least, where its shape allows: two threads stay even.
   static constexpr index tasks = 16;
   // Packed keys and values of the kv heads in flight when several workers share them, bytes.

@@ -7,8 +7,8 @@
 namespace heed::simd::plain {
 
 template <class T>
-void scores(index lanes, const T* key, index stride, index keys, const T* q, index pitch, index depth,
-            T* s) {
+void scores(index lanes, const T* key, index stride, index keys, const T* q, index pitch,
+            index depth, T* s) {
   for (index j = 0; j < keys; ++j)
     for (index lane = 0; lane < lanes; ++lane) {
       T sum = 0;

@@ -19,8 +19,7 @@ struct dot {
   double default_scale(index depth) const { return 1.0 / std::sqrt(double(depth)); }
 };
 
-template <class S>
-index packed_width(const S& similarity, index depth) {
+template <class S> index packed_width(const S& similarity, index depth) {
   if constexpr (requires { similarity.width(depth); })
     return similarity.width(depth);
   else
