@@ -47,7 +47,7 @@ struct panel : lane_intervals {
 
   template <class M> panel(const M& mask, index rows, index keys, position at = {}) {
     pitch = lanes, lo = memory.data(), hi = lo + most * lanes;
-    collect(mask, at, rows, lanes, keys);
+    collect(mask, at, rows, lanes, detail::sequence{.rows = rows, .keys = keys});
   }
   panel(const panel&) = delete;
   span of(index r, index lane) const { return {lo[r * pitch + lane], hi[r * pitch + lane]}; }

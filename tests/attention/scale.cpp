@@ -46,7 +46,7 @@ template <class Spec> void compare(Spec spec) {
 
 TEST_CASE("a scale is a power of two and a rest next to one") {
   for (const double scale : scales) {
-    const detail::split_scale x = detail::split(scale);
+    const detail::split_scale x = detail::parted(scale);
     CAPTURE(scale);
     CHECK(x.exact * x.rest == scale);
     CHECK((x.rest > 0.7071067 && x.rest < 1.4142137));
@@ -54,8 +54,8 @@ TEST_CASE("a scale is a power of two and a rest next to one") {
     CHECK((scale == 0 || std::abs(std::frexp(x.exact, &exponent)) == 0.5));
   }
   const double infinity = std::numeric_limits<double>::infinity();
-  CHECK(detail::split(-infinity).exact == -infinity);
-  CHECK(detail::split(0.125).rest == 1);
+  CHECK(detail::parted(-infinity).exact == -infinity);
+  CHECK(detail::parted(0.125).rest == 1);
 }
 
 TEST_CASE("any scale, where the normaliser takes a part") {

@@ -217,24 +217,46 @@ template <class T, class Arch, class Spec> class split {
     }
   }
 
-  // Keys that some row sees, tile by tile.
-  void visit(block& x, const sequence& s, index h, span keys) const {
+  // Where the keys of a tile lie.
+  struct places {
     piece pieces[tile_keys];
-    for (index next = 0; !keys.empty(); keys.begin = next) {
-      next = std::min(keys.begin / tile_keys * tile_keys + tile_keys, keys.end);
-      const span tile{keys.begin, next};
-      index count = 0;
-      for_each_run(source_, s.batch, h, {s.slot + tile.begin, s.slot + tile.end},
-                   [&](const kv_run& run, index first) {
-                     pieces[count++] = {run.k, run.v, first - s.slot - tile.begin, run.count};
-                   });
-      for (index i = 0; i < count; ++i) {
-        stage(x, s, h, tile, pieces[i]);
-        products(x, pieces[i]);
+    index count = 0;
+  };
+  void locate(const sequence& s, index h, span tile, places& at) const {
+    at.count = 0;
+    for_each_run(source_, s.batch, h, {s.slot + tile.begin, s.slot + tile.end},
+                 [&](const kv_run& run, index first) {
+                   at.pieces[at.count++] = {run.k, run.v, first - s.slot - tile.begin, run.count};
+                 });
+  }
+  static span first_tile(span keys) {
+    return {keys.begin, std::min(keys.begin / tile_keys * tile_keys + tile_keys, keys.end)};
+  }
+
+  // Keys that some row sees, tile by tile; the rows of the next tile are asked for meanwhile.
+  void visit(block& x, const sequence& s, index h, span keys) const {
+    places both[2];
+    places *now = both, *next = both + 1;
+    span tile = first_tile(keys);
+    locate(s, h, tile, *now);
+    for (; !tile.empty(); std::swap(now, next)) {
+      const span following = first_tile({tile.end, keys.end});
+      locate(s, h, following, *next);
+      const auto hint = [&](index i, stored_rows piece::* rows) {
+        if (i >= next->count) return simd::row_hint{};
+        const stored_rows& r = next->pieces[i].*rows;
+        return simd::row_hint{r.data, r.stride};
+      };
+      for (index i = 0; i < now->count; ++i) {
+        piece& part = now->pieces[i];
+        stage(x, s, h, tile, part);
+        products(x, part, hint(i, &piece::k));
       }
       const bool hidden = modify(x, s, tile);
       absorb(x, tile.size());
-      for (index i = 0; i < count; ++i) accumulate(x, pieces[i], hidden);
+      for (index i = 0; i < now->count; ++i)
+        accumulate(x, now->pieces[i], hidden, hint(i, &piece::v));
+      tile = following;
     }
   }
 
@@ -264,9 +286,9 @@ template <class T, class Arch, class Spec> class split {
     }
   }
 
-  void products(const block& x, const piece& part) const {
+  void products(const block& x, const piece& part, simd::row_hint next = {}) const {
     simd::row_scores<T, Arch>(part.k, part.count, x.q, read_.width, x.count, read_.width,
-                              x.s + part.first, tallest());
+                              x.s + part.first, tallest(), next);
   }
 
   // Score and mask; true if the mask hid anything.
@@ -321,14 +343,15 @@ template <class T, class Arch, class Spec> class split {
     }
   }
 
-  void accumulate(block& x, const piece& part, bool hidden) const {
+  void accumulate(block& x, const piece& part, bool hidden, simd::row_hint next = {}) const {
     const index depth = p_.shape.value_depth;
     const T* const s = x.s + part.first;
     if (hidden)
       simd::row_accumulate_selected<T, Arch>(part.v, part.count, s, tallest(), x.count, depth, x.o,
                                              depth);
     else
-      simd::row_accumulate<T, Arch>(part.v, part.count, s, tallest(), x.count, depth, x.o, depth);
+      simd::row_accumulate<T, Arch>(part.v, part.count, s, tallest(), x.count, depth, x.o, depth,
+                                    next);
   }
 
   // All ranges of the head, in their order, into x.

@@ -36,7 +36,7 @@ template <class T, class Arch> struct shape {
   // Driver `split` takes calls of up to this many queries a head; keys of its tiles, of the
   // shortest range that is worth a task, and how many tasks it aims at.
   static constexpr index split_queries = 8;
-  static constexpr index split_keys = 64;
+  static constexpr index split_keys = 32;
   static constexpr index split_range = 512;
   static constexpr index split_tasks = 64;
   // A call is cut into this many tasks at least, where its shape allows: two threads stay even.
