@@ -154,7 +154,7 @@ TEST_CASE("one interval too many overflows to a superset") {
   CHECK(over.clip(10, 20) == span{10, 15});
   // The count and the flag are of the last call.
   panel again(table{{six}}, 1, 20);
-  again.collect(causal{}, {}, 1, lanes, 20);
+  again.collect(causal{}, {}, 1, lanes, detail::sequence{.rows = 1, .keys = 20});
   CHECK_FALSE(again.overflows);
   CHECK(again.count == 1);
   CHECK(again.of(3, 0) == nothing);
