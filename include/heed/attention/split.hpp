@@ -24,6 +24,7 @@
 #include <heed/normalizer/elementwise.hpp>
 #include <heed/normalizer/row.hpp>
 #include <heed/score/row.hpp>
+#include <heed/simd/pack.hpp>
 #include <heed/simd/row_tile.hpp>
 #include <heed/simd/rows.hpp>
 #include <heed/weights/concept.hpp>
@@ -56,9 +57,12 @@ template <class T, class Arch, class Spec> class split {
  public:
   static constexpr bool possible = !own_products<decltype(Spec::similarity), T, Arch> &&
                                    std::is_same_v<decltype(Spec::weights), none>;
+  // Where queries are many beside the keys, `stream` has no more to pack than to multiply.
   static bool suits(const Spec& spec, const problem& p) {
-    return sequences<decltype(Spec::plan)>{p, spec.plan}.longest_queries() <=
-               tuned::split_queries &&
+    const sequences<decltype(Spec::plan)> items{p, spec.plan};
+    const index queries = items.longest_queries();
+    return queries <= tuned::split_queries &&
+           items.longest_keys() >= std::max<index>(4 * queries, tuned::lanes) &&
            (!p.to.observe || p.to.observe->wants() == observer::needs::rows);
   }
 
@@ -346,12 +350,25 @@ template <class T, class Arch, class Spec> class split {
   void accumulate(block& x, const piece& part, bool hidden, simd::row_hint next = {}) const {
     const index depth = p_.shape.value_depth;
     const T* const s = x.s + part.first;
-    if (hidden)
-      simd::row_accumulate_selected<T, Arch>(part.v, part.count, s, tallest(), x.count, depth, x.o,
-                                             depth);
-    else
-      simd::row_accumulate<T, Arch>(part.v, part.count, s, tallest(), x.count, depth, x.o, depth,
-                                    next);
+    if (hidden && !finite(part, x.values))
+      return simd::row_accumulate_selected<T, Arch>(part.v, part.count, s, tallest(), x.count,
+                                                    depth, x.o, depth);
+    simd::row_accumulate<T, Arch>(part.v, part.count, s, tallest(), x.count, depth, x.o, depth,
+                                  next);
+  }
+  // Whether no value is NaN or infinite. What was staged in `spare` stays.
+  bool finite(const piece& part, T* spare) const {
+    const index depth = p_.shape.value_depth;
+    for (index j = 0; j < part.count; ++j) {
+      const T* row = reinterpret_cast<const T*>(part.v.data + j * part.v.stride);
+      if (part.v.type != own_type) {
+        T* const copy = spare + (part.first + j) * depth;
+        load_stored(part.v, j, depth, copy);
+        row = copy;
+      }
+      if (!simd::all_finite(row, depth, 1, depth)) return false;
+    }
+    return true;
   }
 
   // All ranges of the head, in their order, into x.
