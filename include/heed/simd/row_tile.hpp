@@ -12,8 +12,9 @@
 // extents >= 0. A tile of O is summed from zero and added at the end: rounding errors grow with the
 // tile, not with the row.
 //
-// `next` says where the rows of the following tile lie: the loop asks for as many of them, line by
-// line, while it works. A hint only, never read.
+// `next` is the first row of the following tile, whose rows are as far apart as these: the loop
+// asks for as many of them as it reads, line by line, while it works. A hint, never read; null for
+// none.
 //
 // Cost: blocks of up to four queries share every load, 16 accumulators on 32 registers, else 8.
 #pragma once
@@ -25,30 +26,31 @@
 
 namespace heed::simd {
 
-struct row_hint {
-  const unsigned char* rows = nullptr;
-  index stride = 0;  // bytes
-};
-
 namespace detail {
 
-inline void ask([[maybe_unused]] const unsigned char* p) {
+// From a row of this tile to that of the next one, bytes; 0 where there is none.
+inline std::intptr_t distance(const void* from, const void* to) {
+  return to ? static_cast<std::intptr_t>(reinterpret_cast<std::uintptr_t>(to) -
+                                         reinterpret_cast<std::uintptr_t>(from))
+            : 0;
+}
+HEED_INLINE void ask([[maybe_unused]] const void* p, [[maybe_unused]] std::intptr_t ahead) {
 #if defined(__GNUC__)
-  __builtin_prefetch(p);
+  asm volatile("");  // else g++ drops the call: see `prefetch`
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) +
+                                                   static_cast<std::uintptr_t>(ahead)));
 #endif
 }
 
 // S of R queries and J rows, side by side in registers: acc[r * J + j].
 template <class T, class Arch, class S, int R, int J>
 HEED_INLINE void row_dots(const unsigned char* k, index stride, const T* q, index q_stride,
-                          index depth, row_hint next, T* s, index s_pitch) {
+                          index depth, std::intptr_t ahead, T* s, index s_pitch) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>, line = 64 / index(sizeof(S));
   constexpr index step = W < line ? line : W;
   const S* key[J];
-  const unsigned char* ahead[J];
   HEED_UNROLL for (int j = 0; j < J; ++j) key[j] = reinterpret_cast<const S*>(k + j * stride);
-  HEED_UNROLL for (int j = 0; j < J; ++j) ahead[j] = next.rows + j * next.stride;
   B acc[R * J];
   HEED_UNROLL for (int i = 0; i < R * J; ++i) acc[i] = B(T(0));
   const auto add = [&](index c, auto load_key, auto load_query) HEED_INLINE_LAMBDA {
@@ -68,11 +70,13 @@ HEED_INLINE void row_dots(const unsigned char* k, index stride, const T* q, inde
   const auto whole = [](const auto* p) HEED_INLINE_LAMBDA { return widen<T, Arch>(p); };
   index c = 0;
   for (; c + step <= depth; c += step) {
-    HEED_UNROLL for (int j = 0; j < J; ++j) ask(ahead[j] + c * index(sizeof(S)));
+    if (ahead != 0) HEED_UNROLL
+    for (int j = 0; j < J; ++j) ask(key[j] + c, ahead);
     HEED_UNROLL for (index n = 0; n < step; n += W) add(c + n, whole, whole);
   }
   if (c < depth) {
-    HEED_UNROLL for (int j = 0; j < J; ++j) ask(ahead[j] + c * index(sizeof(S)));
+    if (ahead != 0) HEED_UNROLL
+    for (int j = 0; j < J; ++j) ask(key[j] + c, ahead);
     for (; c + W <= depth; c += W) add(c, whole, whole);
     const index rest = depth - c;
     const auto some = [rest](const auto* p)
@@ -87,14 +91,14 @@ HEED_INLINE void row_dots(const unsigned char* k, index stride, const T* q, inde
 
 template <class T, class Arch, class S, int R>
 HEED_NOINLINE void row_scores(const stored_rows& k, index keys, const T* q, index q_stride,
-                              index depth, T* s, index s_pitch, row_hint next) {
+                              index depth, T* s, index s_pitch, const unsigned char* next) {
   constexpr int J = shape<T, Arch>::row_block / R;
-  if (!next.rows) next = {k.data, k.stride};
+  const std::intptr_t ahead = distance(k.data, next);
   index j = 0;
   const auto some = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
     for (; j + N <= keys; j += N)
-      row_dots<T, Arch, S, R, N>(k.data + j * k.stride, k.stride, q, q_stride, depth,
-                                 {next.rows + j * next.stride, next.stride}, s + j, s_pitch);
+      row_dots<T, Arch, S, R, N>(k.data + j * k.stride, k.stride, q, q_stride, depth, ahead, s + j,
+                                 s_pitch);
   };
   some(std::integral_constant<int, J>{});
   some(std::integral_constant<int, 1>{});
@@ -103,7 +107,8 @@ HEED_NOINLINE void row_scores(const stored_rows& k, index keys, const T* q, inde
 // O of R queries and NV vectors of channels from `d` on; `rest` of them in the last vector.
 template <class T, class Arch, class S, int R, int NV, bool Whole>
 HEED_INLINE void row_sums(const unsigned char* v, index stride, index keys, const T* p,
-                          index p_pitch, index d, index rest, row_hint next, T* o, index o_stride) {
+                          index p_pitch, index d, index rest, std::intptr_t ahead, T* o,
+                          index o_stride) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
   constexpr index bytes = NV * W * index(sizeof(S));
@@ -117,9 +122,9 @@ HEED_INLINE void row_sums(const unsigned char* v, index stride, index keys, cons
       return widen_first<T, Arch>(x + n * W, rest);
   };
   const unsigned char* row = v + d * index(sizeof(S));
-  const unsigned char* ahead = next.rows + d * index(sizeof(S));
-  for (index j = 0; j < keys; ++j, row += stride, ahead += next.stride) {
-    HEED_UNROLL for (index i = 0; i < bytes; i += 64) ask(ahead + i);
+  for (index j = 0; j < keys; ++j, row += stride) {
+    if (ahead != 0) HEED_UNROLL
+    for (index i = 0; i < bytes; i += 64) ask(row + i, ahead);
     B one[NV];
     HEED_UNROLL for (int n = 0; n < NV; ++n) {
       one[n] = part(reinterpret_cast<const S*>(row), n);
@@ -145,21 +150,22 @@ HEED_INLINE void row_sums(const unsigned char* v, index stride, index keys, cons
 
 template <class T, class Arch, class S, int R>
 HEED_NOINLINE void row_accumulate(const stored_rows& v, index keys, const T* p, index p_pitch,
-                                  index channels, T* o, index o_stride, row_hint next) {
+                                  index channels, T* o, index o_stride, const unsigned char* next) {
   constexpr index W = width<T, Arch>;
   constexpr int NV = shape<T, Arch>::row_block / R;
-  if (!next.rows) next = {v.data, v.stride};
+  const std::intptr_t ahead = distance(v.data, next);
   index d = 0;
   const auto some = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
     for (; d + N * W <= channels; d += N * W)
-      row_sums<T, Arch, S, R, N, true>(v.data, v.stride, keys, p, p_pitch, d, W, next, o, o_stride);
+      row_sums<T, Arch, S, R, N, true>(v.data, v.stride, keys, p, p_pitch, d, W, ahead, o,
+                                       o_stride);
   };
   if constexpr (NV > 4) some(std::integral_constant<int, 8>{});
   if constexpr (NV > 2) some(std::integral_constant<int, 4>{});
   some(std::integral_constant<int, 2>{});
   some(std::integral_constant<int, 1>{});
   if (d < channels)
-    row_sums<T, Arch, S, R, 1, false>(v.data, v.stride, keys, p, p_pitch, d, channels - d, next, o,
+    row_sums<T, Arch, S, R, 1, false>(v.data, v.stride, keys, p, p_pitch, d, channels - d, ahead, o,
                                       o_stride);
 }
 
@@ -184,22 +190,22 @@ template <class T, class F> HEED_INLINE void for_stored_type(kv_type type, const
 
 template <class T, class Arch>
 void row_scores(const stored_rows& k, index keys, const T* q, index q_stride, index rows,
-                index depth, T* s, index s_pitch, row_hint next = {}) {
+                index depth, T* s, index s_pitch, const unsigned char* next = nullptr) {
   detail::for_stored_type<T>(k.type, [&]<class S>(S) {
     detail::for_row_blocks(rows, [&]<int R>(std::integral_constant<int, R>, index r) {
       detail::row_scores<T, Arch, S, R>(k, keys, q + r * q_stride, q_stride, depth, s + r * s_pitch,
-                                        s_pitch, r == 0 ? next : row_hint{});
+                                        s_pitch, r == 0 ? next : nullptr);
     });
   });
 }
 
 template <class T, class Arch>
 void row_accumulate(const stored_rows& v, index keys, const T* p, index p_pitch, index rows,
-                    index channels, T* o, index o_stride, row_hint next = {}) {
+                    index channels, T* o, index o_stride, const unsigned char* next = nullptr) {
   detail::for_stored_type<T>(v.type, [&]<class S>(S) {
     detail::for_row_blocks(rows, [&]<int R>(std::integral_constant<int, R>, index r) {
       detail::row_accumulate<T, Arch, S, R>(v, keys, p + r * p_pitch, p_pitch, channels,
-                                            o + r * o_stride, o_stride, r == 0 ? next : row_hint{});
+                                            o + r * o_stride, o_stride, r == 0 ? next : nullptr);
     });
   });
 }

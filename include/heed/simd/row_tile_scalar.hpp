@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// The contracts of `row_tile.hpp` in plain loops: what the micro-kernels are tested against.
+// The contracts of `row_tile.hpp` in plain loops, summed in double: what the micro-kernels are
+// tested against.
 #pragma once
 
 #include <heed/kv/stored.hpp>
@@ -20,9 +21,10 @@ void row_scores(const stored_rows& k, index keys, const T* q, index q_stride, in
                 index depth, T* s, index s_pitch) {
   for (index r = 0; r < rows; ++r)
     for (index j = 0; j < keys; ++j) {
-      T sum = 0;
-      for (index c = 0; c < depth; ++c) sum += q[r * q_stride + c] * stored_element<T>(k, j, c);
-      s[r * s_pitch + j] = sum;
+      double sum = 0;
+      for (index c = 0; c < depth; ++c)
+        sum += double(q[r * q_stride + c]) * double(stored_element<T>(k, j, c));
+      s[r * s_pitch + j] = static_cast<T>(sum);
     }
 }
 
@@ -30,9 +32,12 @@ template <class T>
 void row_accumulate(const stored_rows& v, index keys, const T* p, index p_pitch, index rows,
                     index channels, T* o, index o_stride) {
   for (index r = 0; r < rows; ++r)
-    for (index d = 0; d < channels; ++d)
+    for (index d = 0; d < channels; ++d) {
+      double sum = double(o[r * o_stride + d]);
       for (index j = 0; j < keys; ++j)
-        o[r * o_stride + d] += p[r * p_pitch + j] * stored_element<T>(v, j, d);
+        sum += double(p[r * p_pitch + j]) * double(stored_element<T>(v, j, d));
+      o[r * o_stride + d] = static_cast<T>(sum);
+    }
 }
 
 }  // namespace heed::simd::plain
