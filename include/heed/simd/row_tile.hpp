@@ -19,28 +19,13 @@
 // Cost: blocks of up to four queries share every load, 16 accumulators on 32 registers, else 8.
 #pragma once
 
-#include <heed/kv/stored.hpp>
-#include <heed/simd/shape.hpp>
+#include <heed/simd/row_blocks.hpp>
 #include <heed/simd/sum_each.hpp>
 #include <heed/simd/widen.hpp>
 
 namespace heed::simd {
 
 namespace detail {
-
-// From a row of this tile to that of the next one, bytes; 0 where there is none.
-inline std::intptr_t distance(const void* from, const void* to) {
-  return to ? static_cast<std::intptr_t>(reinterpret_cast<std::uintptr_t>(to) -
-                                         reinterpret_cast<std::uintptr_t>(from))
-            : 0;
-}
-HEED_INLINE void ask([[maybe_unused]] const void* p, [[maybe_unused]] std::intptr_t ahead) {
-#if defined(__GNUC__)
-  asm volatile("");  // else g++ drops the call: see `prefetch`
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) +
-                                                   static_cast<std::uintptr_t>(ahead)));
-#endif
-}
 
 // S of R queries and J rows, side by side in registers: acc[r * J + j].
 template <class T, class Arch, class S, int R, int J>
@@ -167,14 +152,6 @@ HEED_NOINLINE void row_accumulate(const stored_rows& v, index keys, const T* p, 
   if (d < channels)
     row_sums<T, Arch, S, R, 1, false>(v.data, v.stride, keys, p, p_pitch, d, channels - d, ahead, o,
                                       o_stride);
-}
-
-// f(blocks of 4, 2, 1 rows, first row)
-template <class F> HEED_INLINE void for_row_blocks(index rows, const F& f) {
-  index r = 0;
-  for (; r + 4 <= rows; r += 4) f(std::integral_constant<int, 4>{}, r);
-  if (r + 2 <= rows) f(std::integral_constant<int, 2>{}, r), r += 2;
-  if (r < rows) f(std::integral_constant<int, 1>{}, r);
 }
 
 // f(an element of the type of the rows)
