@@ -107,7 +107,8 @@ TEST_CASE("a hidden key or value never leaks, even where another row sees it") {
   for (index c = 0; c < 16; ++c) k(0, 0, 39, c) = v(0, 0, 39, c) = std::nanf("");
   attend(spec, q.in(), k.in(), v.in(), after.in());
   for (index h = 0; h < 2; ++h) {
-    CHECK((before.head(0, h).topRows(2) == after.head(0, h).topRows(2)));
+    check_close(after.head(0, h).topRows(2), before.head(0, h).topRows(2),
+                tolerance<float>(4, 40, 3));
     CHECK(after.head(0, h).row(2).array().isNaN().all());
   }
 }

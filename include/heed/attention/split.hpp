@@ -24,6 +24,7 @@
 #include <heed/normalizer/elementwise.hpp>
 #include <heed/normalizer/row.hpp>
 #include <heed/score/row.hpp>
+#include <heed/simd/integer_tile.hpp>
 #include <heed/simd/pack.hpp>
 #include <heed/simd/row_tile.hpp>
 #include <heed/simd/rows.hpp>
@@ -47,6 +48,9 @@ template <class T, class Arch, class Spec> class split {
     head* heads = nullptr;
     T *q = nullptr, *o = nullptr, *s = nullptr, *keys = nullptr, *values = nullptr;
     row_state<T>* state = nullptr;
+    std::int16_t* codes = nullptr;  // of q, once some keys are int8
+    float* units = nullptr;
+    bool coded = false;
   };
   // Some keys of a tile that lie together.
   struct piece {
@@ -146,7 +150,9 @@ template <class T, class Arch, class Spec> class split {
            aligned_bytes(most_ * read_.width, sizeof(T)) + aligned_bytes(most_ * depth, sizeof(T)) +
            aligned_bytes(most_ * tallest(), sizeof(T)) +
            aligned_bytes(tallest() * std::max(read_.width, p_.shape.depth), sizeof(T)) +
-           aligned_bytes(tallest() * depth, sizeof(T)) + aligned_bytes(most_, sizeof(row_state<T>));
+           aligned_bytes(tallest() * depth, sizeof(T)) +
+           aligned_bytes(most_, sizeof(row_state<T>)) + aligned_bytes(most_ * read_.width, 2) +
+           aligned_bytes(most_, sizeof(float));
   }
   block taken(const sequence& s, arena& scratch) const {
     scratch.reserve(0);
@@ -162,6 +168,10 @@ template <class T, class Arch, class Spec> class split {
     x.keys = scratch.take<T>(tallest() * std::max(read_.width, p_.shape.depth));
     x.values = scratch.take<T>(tallest() * p_.shape.value_depth);
     x.state = scratch.take<row_state<T>>(most_);
+    if constexpr (std::is_same_v<T, float>) {
+      x.codes = scratch.take<std::int16_t>(most_ * read_.width);
+      x.units = scratch.take<float>(most_);
+    }
     return x;
   }
 
@@ -246,10 +256,8 @@ template <class T, class Arch, class Spec> class split {
     for (; !tile.empty(); std::swap(now, next)) {
       const span following = first_tile({tile.end, keys.end});
       locate(s, h, following, *next);
-      const auto hint = [&](index i, stored_rows piece::* rows) {
-        if (i >= next->count) return simd::row_hint{};
-        const stored_rows& r = next->pieces[i].*rows;
-        return simd::row_hint{r.data, r.stride};
+      const auto hint = [&](index i, stored_rows piece::* rows) -> const unsigned char* {
+        return i < next->count ? (next->pieces[i].*rows).data : nullptr;
       };
       for (index i = 0; i < now->count; ++i) {
         piece& part = now->pieces[i];
@@ -264,8 +272,12 @@ template <class T, class Arch, class Spec> class split {
     }
   }
 
-  static bool read_in_place(const stored_rows& rows) {
-    return rows.plain(own_type) ||
+  static bool are_codes(const stored_rows& rows, index channels) {
+    return std::is_same_v<T, float> && rows.type == kv_type::i8 && rows.group >= channels &&
+           !rows.zeros;
+  }
+  static bool read_in_place(const stored_rows& rows, index channels) {
+    return rows.plain(own_type) || are_codes(rows, channels) ||
            (std::is_same_v<T, float> && (rows.plain(kv_type::f16) || rows.plain(kv_type::bf16)));
   }
   static constexpr kv_type own_type = kv_type_of(element_of<T>::value);
@@ -278,21 +290,36 @@ template <class T, class Arch, class Spec> class split {
   void stage(block& x, const sequence& s, index h, span tile, piece& part) const {
     const span keys{tile.begin + part.first, tile.begin + part.first + part.count};
     const index depth = p_.shape.value_depth;
-    if (rewrites_keys<Spec> || !read_in_place(part.k)) {
+    if (rewrites_keys<Spec> || !read_in_place(part.k, p_.shape.depth)) {
       T* const rows = x.keys + part.first * read_.width;
       load_keys<Arch>(spec_, p_, s, h, keys, read_.width, rows);
       part.k = staged(rows, read_.width);
     }
-    if (rewrites_values<Spec> || !read_in_place(part.v)) {
+    if (rewrites_values<Spec> || !read_in_place(part.v, depth)) {
       T* const rows = x.values + part.first * depth;
       load_values<Arch>(spec_, p_, s, h, keys, depth, rows);
       part.v = staged(rows, depth);
     }
   }
 
-  void products(const block& x, const piece& part, simd::row_hint next = {}) const {
-    simd::row_scores<T, Arch>(part.k, part.count, x.q, read_.width, x.count, read_.width,
-                              x.s + part.first, tallest(), next);
+  void products(block& x, const piece& part, const unsigned char* next = nullptr) const {
+    const index width = read_.width;
+    if constexpr (std::is_same_v<T, float>)
+      if (part.k.type == kv_type::i8) {
+        if (!x.coded) encode(x);
+        return simd::integer_scores<Arch>(part.k, part.count, x.codes, width, x.units, x.count,
+                                          width, x.s + part.first, tallest(), next);
+      }
+    simd::row_scores<T, Arch>(part.k, part.count, x.q, width, x.count, width, x.s + part.first,
+                              tallest(), next);
+  }
+  // Queries as integers, for keys that are.
+  HEED_NOINLINE void encode(block& x) const {
+    const int levels = simd::integer_levels(read_.width);
+    for (index r = 0; r < x.count; ++r)
+      x.units[r] = simd::quantize_row<Arch>(x.q + r * read_.width, read_.width, levels,
+                                            x.codes + r * read_.width);
+    x.coded = true;
   }
 
   // Score and mask; true if the mask hid anything.
@@ -347,28 +374,26 @@ template <class T, class Arch, class Spec> class split {
     }
   }
 
-  void accumulate(block& x, const piece& part, bool hidden, simd::row_hint next = {}) const {
+  void accumulate(block& x, const piece& part, bool hidden,
+                  const unsigned char* next = nullptr) const {
     const index depth = p_.shape.value_depth;
     const T* const s = x.s + part.first;
-    if (hidden && !finite(part, x.values))
-      return simd::row_accumulate_selected<T, Arch>(part.v, part.count, s, tallest(), x.count,
-                                                    depth, x.o, depth);
+    T* const rows = x.values + part.first * depth;
+    if (hidden && !finite(part, rows))
+      return simd::row_accumulate_selected<T, Arch>(staged(rows, depth), part.count, s, tallest(),
+                                                    x.count, depth, x.o, depth);
+    if constexpr (std::is_same_v<T, float>)
+      if (part.v.type == kv_type::i8)
+        return simd::integer_accumulate<Arch>(part.v, part.count, s, tallest(), x.count, depth, x.o,
+                                              depth, next);
     simd::row_accumulate<T, Arch>(part.v, part.count, s, tallest(), x.count, depth, x.o, depth,
                                   next);
   }
-  // Whether no value is NaN or infinite. What was staged in `spare` stays.
-  bool finite(const piece& part, T* spare) const {
+  // Whether no value is NaN or infinite; otherwise all are in `rows`.
+  bool finite(const piece& part, T* rows) const {
     const index depth = p_.shape.value_depth;
-    for (index j = 0; j < part.count; ++j) {
-      const T* row = reinterpret_cast<const T*>(part.v.data + j * part.v.stride);
-      if (part.v.type != own_type) {
-        T* const copy = spare + (part.first + j) * depth;
-        load_stored(part.v, j, depth, copy);
-        row = copy;
-      }
-      if (!simd::all_finite(row, depth, 1, depth)) return false;
-    }
-    return true;
+    for (index j = 0; j < part.count; ++j) load_stored(part.v, j, depth, rows + j * depth);
+    return simd::all_finite(rows, depth, part.count, depth);
   }
 
   // All ranges of the head, in their order, into x.

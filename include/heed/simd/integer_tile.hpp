@@ -39,10 +39,26 @@ HEED_INLINE typename V::words some_words(const E* p, index count, const F& load)
   return load(some);
 }
 
+// out[i] = a[i] * b[i] * factor; with Hide, 0 where a[i] is 0.
+template <class A, bool Hide>
+HEED_INLINE void scale_row(const float* a, const float* b, float factor, index count, float* out) {
+  using B = batch<float, A>;
+  const B zero(0.0f), f(factor);
+  const auto one = [&](const B& x, const B& y) HEED_INLINE_LAMBDA {
+    const B z = x * (y * f);
+    return Hide ? simd::select(x == zero, zero, z) : z;
+  };
+  index i = 0;
+  for (; i + width<float, A> <= count; i += width<float, A>)
+    simd::store(out + i, one(simd::load<float, A>(a + i), simd::load<float, A>(b + i)));
+  if (const index rest = count - i; rest > 0)
+    store_first<float, A>(
+        out + i, one(load_first<float, A>(a + i, rest), load_first<float, A>(b + i, rest)), rest);
+}
+
 template <class Arch, int R, int J>
 HEED_INLINE void integer_dots(const unsigned char* k, index stride, const std::int16_t* q,
-                              index q_stride, index depth, std::intptr_t ahead,
-                              std::int32_t* sums) {
+                              index q_stride, index depth, std::intptr_t ahead, float* sums) {
   using V = integers<Arch>;
   constexpr index W = 2 * V::lanes;
   const std::int8_t* key[J];
@@ -52,9 +68,13 @@ HEED_INLINE void integer_dots(const unsigned char* k, index stride, const std::i
   HEED_UNROLL for (int i = 0; i < R * J; ++i) acc[i] = V::zero();
   const auto add = [&](index c, const auto& codes, const auto& query) HEED_INLINE_LAMBDA {
     typename V::words one[J];
-    HEED_UNROLL for (int j = 0; j < J; ++j) one[j] = codes(key[j] + c);
+    HEED_UNROLL for (int j = 0; j < J; ++j) {
+      one[j] = codes(key[j] + c);
+      if constexpr (R > 1) keep_words(one[j]);
+    }
     HEED_UNROLL for (int r = 0; r < R; ++r) {
-      const typename V::words x = query(q + r * q_stride + c);
+      typename V::words x = query(q + r * q_stride + c);
+      if constexpr (J > 1) keep_words(x);
       HEED_UNROLL for (int j = 0; j < J; ++j) acc[r * J + j] = V::dot(acc[r * J + j], x, one[j]);
     }
   };
@@ -86,16 +106,18 @@ HEED_NOINLINE void integer_scores(const stored_rows& k, index keys, const std::i
     index j = 0;
     const auto block = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
       for (; j + N <= some; j += N) {
-        std::int32_t sums[R * N];
+        float sums[R * N];
         integer_dots<Arch, R, N>(at.data + j * at.stride, at.stride, q, q_stride, depth, ahead,
                                  sums);
-        HEED_UNROLL for (int r = 0; r < R; ++r) HEED_UNROLL for (int i = 0; i < N; ++i)
-            s[r * s_pitch + first + j + i] =
-                static_cast<float>(sums[r * N + i]) * (unit[r] * scale[j + i]);
+        HEED_UNROLL for (int r = 0; r < R; ++r)
+            std::memcpy(s + r * s_pitch + first + j, sums + r * N, N * sizeof(float));
       }
     };
     block(std::integral_constant<int, J>{});
     block(std::integral_constant<int, 1>{});
+    for (int r = 0; r < R; ++r)
+      scale_row<typename integers<Arch>::arch, false>(s + r * s_pitch + first, scale, unit[r], some,
+                                                      s + r * s_pitch + first);
   }
 }
 
@@ -123,10 +145,13 @@ HEED_INLINE void integer_sums(const stored_rows& v, index keys, const std::int16
     if (ahead != 0) HEED_UNROLL
     for (index i = 0; i < NV * W; i += 64) ask(a + i, ahead), ask(b + i, ahead);
     typename V::words one[2 * NV];
-    HEED_UNROLL for (int n = 0; n < NV; ++n)
-        V::pairs(codes(a + n * W), codes(b + n * W), one[2 * n], one[2 * n + 1]);
+    HEED_UNROLL for (int n = 0; n < NV; ++n) {
+      V::pairs(codes(a + n * W), codes(b + n * W), one[2 * n], one[2 * n + 1]);
+      if constexpr (R > 1) keep_words(one[2 * n]), keep_words(one[2 * n + 1]);
+    }
     HEED_UNROLL for (int r = 0; r < R; ++r) {
-      const typename V::words x = V::both(w + r * integer_keys + j);
+      typename V::words x = V::both(w + r * integer_keys + j);
+      keep_words(x);
       HEED_UNROLL for (int n = 0; n < 2 * NV; ++n) acc[r][n] = V::dot(acc[r][n], x, one[n]);
     }
   }
@@ -158,10 +183,8 @@ HEED_NOINLINE void integer_accumulate(const stored_rows& v, index keys, const fl
     std::int16_t w[R * integer_keys];
     load_row(at.scale_type, at.scales, at.scale_stride, some, scale);
     for (int r = 0; r < R; ++r) {
-      for (index j = 0; j < some; ++j) {
-        const float x = p[r * p_pitch + first + j];
-        weight[j] = x == 0 ? 0 : x * scale[j];
-      }
+      scale_row<typename integers<Arch>::arch, true>(p + r * p_pitch + first, scale, 1, some,
+                                                     weight);
       unit[r] =
           quantize_row<Arch>(weight, some, integer_levels(integer_keys), w + r * integer_keys);
       if (some % 2) w[r * integer_keys + some] = 0;

@@ -24,21 +24,23 @@ struct plain_integers {
   using arch = scalar;
   static constexpr index lanes = 1;
 
-  static words load(const std::int16_t* p) { return {p[0], p[1]}; }
-  static words both(const std::int16_t* p) { return load(p); }
-  static words widen(const std::int8_t* p) { return {p[0], p[1]}; }
-  static void pairs(const words& a, const words& b, words& lo, words& hi) {
+  HEED_INLINE static words load(const std::int16_t* p) { return {p[0], p[1]}; }
+  HEED_INLINE static words both(const std::int16_t* p) { return load(p); }
+  HEED_INLINE static words widen(const std::int8_t* p) { return {p[0], p[1]}; }
+  HEED_INLINE static void pairs(const words& a, const words& b, words& lo, words& hi) {
     lo = {a.a, b.a}, hi = {a.b, b.b};
   }
-  static void unpair(sums&, sums&) {}
-  static sums zero() { return 0; }
-  static sums dot(sums s, const words& x, const words& y) { return s + x.a * y.a + x.b * y.b; }
-  static float to_float(sums s) { return static_cast<float>(s); }
-  template <std::size_t N> static void sum(const sums (&x)[N], std::int32_t* out) {
-    for (std::size_t i = 0; i < N; ++i) out[i] = x[i];
+  HEED_INLINE static void unpair(sums&, sums&) {}
+  HEED_INLINE static sums zero() { return 0; }
+  HEED_INLINE static sums dot(sums s, const words& x, const words& y) {
+    return s + x.a * y.a + x.b * y.b;
+  }
+  HEED_INLINE static float to_float(sums s) { return static_cast<float>(s); }
+  template <std::size_t N> HEED_INLINE static void sum(const sums (&x)[N], float* out) {
+    for (std::size_t i = 0; i < N; ++i) out[i] = static_cast<float>(x[i]);
   }
   // Rounded to the nearest; within the range.
-  static void round(float x, std::int16_t* out) {
+  HEED_INLINE static void round(float x, std::int16_t* out) {
     *out = static_cast<std::int16_t>(std::nearbyint(x));
   }
 };
@@ -48,8 +50,7 @@ struct integers : plain_integers {};
 
 namespace detail {
 
-template <class V, std::size_t N>
-HEED_INLINE void sum_integers(const V (&x)[N], std::int32_t* out) {
+template <class V, std::size_t N> HEED_INLINE void sum_integers(const V (&x)[N], float* out) {
   constexpr std::size_t W = sizeof(V) / 4;
   static_assert(N <= W || N % W == 0);
 #if defined(HEED_HAS_SHUFFLE)
@@ -58,19 +59,27 @@ HEED_INLINE void sum_integers(const V (&x)[N], std::int32_t* out) {
   HEED_UNROLL for (std::size_t first = 0; first < N; first += some) {
     reg r[some];
     HEED_UNROLL for (std::size_t i = 0; i < some; ++i) r[i] = std::bit_cast<reg>(x[first + i]);
-    const reg sums = sum_stages<std::int32_t, int(W), 1>(r);
-    std::memcpy(out + first, &sums, some * sizeof(std::int32_t));
+    typedef float numbers __attribute__((vector_size(sizeof(V))));
+    const numbers sums = __builtin_convertvector(sum_stages<std::int32_t, int(W), 1>(r), numbers);
+    std::memcpy(out + first, &sums, some * sizeof(float));
   }
 #else
   for (std::size_t i = 0; i < N; ++i) {
     std::int32_t each[W];
     std::memcpy(each, &x[i], sizeof each);
-    out[i] = 0;
-    for (std::int32_t one : each) out[i] += one;
+    std::int32_t sum = 0;
+    for (std::int32_t one : each) sum += one;
+    out[i] = static_cast<float>(sum);
   }
 #endif
 }
 
+// `keep` for what is not a batch.
+template <class V> HEED_INLINE void keep_words([[maybe_unused]] V& v) {
+#if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
+  if constexpr (!std::is_class_v<V>) asm("" : "+v"(v));
+#endif
+}
 inline std::int32_t two_words(const std::int16_t* p) {
   std::int32_t x;
   std::memcpy(&x, p, sizeof x);
@@ -86,25 +95,29 @@ template <class Arch> struct integers<Arch, 16> {
   using arch = Arch;
   static constexpr index lanes = 4;
 
-  static words load(const std::int16_t* p) {
+  HEED_INLINE static words load(const std::int16_t* p) {
     return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   }
-  static words both(const std::int16_t* p) { return _mm_set1_epi32(detail::two_words(p)); }
-  static words widen(const std::int8_t* p) {
+  HEED_INLINE static words both(const std::int16_t* p) {
+    return _mm_set1_epi32(detail::two_words(p));
+  }
+  HEED_INLINE static words widen(const std::int8_t* p) {
     const __m128i x = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
     return _mm_srai_epi16(_mm_unpacklo_epi8(x, x), 8);
   }
-  static void pairs(words a, words b, words& lo, words& hi) {
+  HEED_INLINE static void pairs(words a, words b, words& lo, words& hi) {
     lo = _mm_unpacklo_epi16(a, b), hi = _mm_unpackhi_epi16(a, b);
   }
-  static void unpair(sums&, sums&) {}
-  static sums zero() { return _mm_setzero_si128(); }
-  static sums dot(sums s, words x, words y) { return _mm_add_epi32(s, _mm_madd_epi16(x, y)); }
-  static batch<float, Arch> to_float(sums s) { return _mm_cvtepi32_ps(s); }
-  template <std::size_t N> static void sum(const sums (&x)[N], std::int32_t* out) {
+  HEED_INLINE static void unpair(sums&, sums&) {}
+  HEED_INLINE static sums zero() { return _mm_setzero_si128(); }
+  HEED_INLINE static sums dot(sums s, words x, words y) {
+    return _mm_add_epi32(s, _mm_madd_epi16(x, y));
+  }
+  HEED_INLINE static batch<float, Arch> to_float(sums s) { return _mm_cvtepi32_ps(s); }
+  template <std::size_t N> HEED_INLINE static void sum(const sums (&x)[N], float* out) {
     detail::sum_integers(x, out);
   }
-  static void round(const batch<float, Arch>& x, std::int16_t* out) {
+  HEED_INLINE static void round(const batch<float, Arch>& x, std::int16_t* out) {
     const __m128i n = _mm_cvtps_epi32(x);
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packs_epi32(n, n));
   }
@@ -118,27 +131,31 @@ template <class Arch> struct integers<Arch, 32> {
   using arch = Arch;
   static constexpr index lanes = 8;
 
-  static words load(const std::int16_t* p) {
+  HEED_INLINE static words load(const std::int16_t* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
-  static words both(const std::int16_t* p) { return _mm256_set1_epi32(detail::two_words(p)); }
-  static words widen(const std::int8_t* p) {
+  HEED_INLINE static words both(const std::int16_t* p) {
+    return _mm256_set1_epi32(detail::two_words(p));
+  }
+  HEED_INLINE static words widen(const std::int8_t* p) {
     return _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
-  static void pairs(words a, words b, words& lo, words& hi) {
+  HEED_INLINE static void pairs(words a, words b, words& lo, words& hi) {
     lo = _mm256_unpacklo_epi16(a, b), hi = _mm256_unpackhi_epi16(a, b);
   }
-  static void unpair(sums& lo, sums& hi) {
+  HEED_INLINE static void unpair(sums& lo, sums& hi) {
     const __m256i x = lo;
     lo = _mm256_permute2x128_si256(x, hi, 0x20), hi = _mm256_permute2x128_si256(x, hi, 0x31);
   }
-  static sums zero() { return _mm256_setzero_si256(); }
-  static sums dot(sums s, words x, words y) { return _mm256_add_epi32(s, _mm256_madd_epi16(x, y)); }
-  static batch<float, Arch> to_float(sums s) { return _mm256_cvtepi32_ps(s); }
-  template <std::size_t N> static void sum(const sums (&x)[N], std::int32_t* out) {
+  HEED_INLINE static sums zero() { return _mm256_setzero_si256(); }
+  HEED_INLINE static sums dot(sums s, words x, words y) {
+    return _mm256_add_epi32(s, _mm256_madd_epi16(x, y));
+  }
+  HEED_INLINE static batch<float, Arch> to_float(sums s) { return _mm256_cvtepi32_ps(s); }
+  template <std::size_t N> HEED_INLINE static void sum(const sums (&x)[N], float* out) {
     detail::sum_integers(x, out);
   }
-  static void round(const batch<float, Arch>& x, std::int16_t* out) {
+  HEED_INLINE static void round(const batch<float, Arch>& x, std::int16_t* out) {
     const __m256i n = _mm256_cvtps_epi32(x);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out),
                      _mm_packs_epi32(_mm256_castsi256_si128(n), _mm256_extracti128_si256(n, 1)));
@@ -153,31 +170,33 @@ template <class Arch> struct integers<Arch, 64> {
   using arch = Arch;
   static constexpr index lanes = 16;
 
-  static words load(const std::int16_t* p) { return _mm512_loadu_si512(p); }
-  static words both(const std::int16_t* p) { return _mm512_set1_epi32(detail::two_words(p)); }
-  static words widen(const std::int8_t* p) {
+  HEED_INLINE static words load(const std::int16_t* p) { return _mm512_loadu_si512(p); }
+  HEED_INLINE static words both(const std::int16_t* p) {
+    return _mm512_set1_epi32(detail::two_words(p));
+  }
+  HEED_INLINE static words widen(const std::int8_t* p) {
     return _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
-  static void pairs(words a, words b, words& lo, words& hi) {
+  HEED_INLINE static void pairs(words a, words b, words& lo, words& hi) {
     lo = _mm512_unpacklo_epi16(a, b), hi = _mm512_unpackhi_epi16(a, b);
   }
-  static void unpair(sums& lo, sums& hi) {
+  HEED_INLINE static void unpair(sums& lo, sums& hi) {
     const __m512i x = _mm512_shuffle_i32x4(lo, hi, 0x44), y = _mm512_shuffle_i32x4(lo, hi, 0xee);
     lo = _mm512_shuffle_i32x4(x, x, 0xd8), hi = _mm512_shuffle_i32x4(y, y, 0xd8);
   }
-  static sums zero() { return _mm512_setzero_si512(); }
-  static sums dot(sums s, words x, words y) {
+  HEED_INLINE static sums zero() { return _mm512_setzero_si512(); }
+  HEED_INLINE static sums dot(sums s, words x, words y) {
 #if defined(__AVX512VNNI__)
     return _mm512_dpwssd_epi32(s, x, y);
 #else
     return _mm512_add_epi32(s, _mm512_madd_epi16(x, y));
 #endif
   }
-  static batch<float, Arch> to_float(sums s) { return _mm512_cvtepi32_ps(s); }
-  template <std::size_t N> static void sum(const sums (&x)[N], std::int32_t* out) {
+  HEED_INLINE static batch<float, Arch> to_float(sums s) { return _mm512_cvtepi32_ps(s); }
+  template <std::size_t N> HEED_INLINE static void sum(const sums (&x)[N], float* out) {
     detail::sum_integers(x, out);
   }
-  static void round(const batch<float, Arch>& x, std::int16_t* out) {
+  HEED_INLINE static void round(const batch<float, Arch>& x, std::int16_t* out) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
                         _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x)));
   }

@@ -49,6 +49,7 @@ template <class T, class Arch> HEED_INLINE T sum_lanes(const batch<T, Arch>& x) 
     return hadd(x);
 }
 
+// Not told: which of them, where one is NaN.
 template <class T, class Arch> HEED_INLINE T max_lanes(const batch<T, Arch>& x) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(x) == 64 && std::is_same_v<T, float>) return _mm512_reduce_max_ps(x);
@@ -56,9 +57,9 @@ template <class T, class Arch> HEED_INLINE T max_lanes(const batch<T, Arch>& x) 
 #endif
   T each[static_cast<std::size_t>(width<T, Arch>)];
   simd::store(each, x);
-  T top = each[0];
-  for (const T e : each) top = simd::max(top, e);
-  return top;
+  HEED_UNROLL for (index n = width<T, Arch> / 2; n > 0; n /= 2)
+      HEED_UNROLL for (index i = 0; i < n; ++i) each[i] = simd::max(each[i], each[i + n]);
+  return each[0];
 }
 
 }  // namespace heed::simd

@@ -31,11 +31,8 @@ HEED_NOINLINE float quantize_row(const float* x, index n, int levels, std::int16
     most = simd::max(most, simd::abs(b));
     wrong = simd::fma(b, B(0.0f), wrong);
   });
-  float lanes[W], not_finite[W], largest = 0;
-  simd::store(lanes, most), simd::store(not_finite, wrong);
-  bool finite = true;
-  for (index i = 0; i < W; ++i)
-    largest = std::max(largest, lanes[i]), finite = finite && not_finite[i] == 0;
+  const float largest = max_lanes<float, A>(most);
+  const bool finite = sum_lanes<float, A>(wrong) == 0;
   if (!finite || largest < 0x1p-110f) {
     std::fill_n(codes, n, std::int16_t{0});
     return finite ? 0.0f : std::numeric_limits<float>::quiet_NaN();

@@ -42,10 +42,11 @@ HEED_INLINE void row_dots(const unsigned char* k, index stride, const T* q, inde
     B one[J];
     HEED_UNROLL for (int j = 0; j < J; ++j) {
       one[j] = load_key(key[j] + c);
-      keep(one[j]);
+      if constexpr (R > 1) keep(one[j]);
     }
     HEED_UNROLL for (int r = 0; r < R; ++r) {
-      const B x = load_query(q + r * q_stride + c);
+      B x = load_query(q + r * q_stride + c);
+      if constexpr (J > 1) keep(x);
       HEED_UNROLL for (int j = 0; j < J; ++j) {
         acc[r * J + j] = simd::fma(x, one[j], acc[r * J + j]);
         in_order(acc[r * J + j]);
@@ -113,7 +114,7 @@ HEED_INLINE void row_sums(const unsigned char* v, index stride, index keys, cons
     B one[NV];
     HEED_UNROLL for (int n = 0; n < NV; ++n) {
       one[n] = part(reinterpret_cast<const S*>(row), n);
-      keep(one[n]);
+      if constexpr (R > 1) keep(one[n]);
     }
     HEED_UNROLL for (int r = 0; r < R; ++r) {
       const B x(p[r * p_pitch + j]);
