@@ -57,7 +57,9 @@
 #include <heed/mask/lengths.hpp>
 #include <heed/mask/prefix.hpp>
 #include <heed/mask/rectangle.hpp>
+#include <heed/mask/token_tree.hpp>
 #include <heed/mask/tokens.hpp>
+#include <heed/mask/tree.hpp>
 #include <heed/mask/types.hpp>
 #include <heed/mask/where.hpp>
 #include <heed/mask/window.hpp>

@@ -5,6 +5,7 @@
 #include <heed/mask/combine.hpp>
 #include <heed/mask/first_keys.hpp>
 #include <heed/mask/lengths.hpp>
+#include <heed/mask/tree.hpp>
 #include <heed/mask/where.hpp>
 #include <heed/mask/window.hpp>
 #include <heed/plan/varlen.hpp>
@@ -50,6 +51,14 @@ TEST_CASE("gradients under masks that are asked") {
                                        return (at.q + 2 * at.k + at.h) % 3 != 0;
                                      })});
   check_gradients("any_mask", attention{.mask = heed::any_mask(heed::window{9})});
+}
+
+TEST_CASE("gradients under a tree") {
+  const std::vector<int> first{20, 16};
+  std::vector<int> parents;
+  for (int i = 0; i < 33; ++i) parents.push_back(i % 4 ? i - 1 : i / 2 - 1);
+  const heed::token_tree t = heed::token_tree::from_parents(parents);
+  check_gradients("tree", attention{.mask = heed::tree{t, first}});
 }
 
 TEST_CASE("gradients of packed sequences, some without keys or queries") {

@@ -12,6 +12,7 @@
 #include <heed/mask/lengths.hpp>
 #include <heed/mask/prefix.hpp>
 #include <heed/mask/rectangle.hpp>
+#include <heed/mask/tree.hpp>
 #include <heed/mask/types.hpp>
 #include <heed/mask/where.hpp>
 #include <heed/mask/window.hpp>
@@ -77,6 +78,18 @@ inline types draw(tag<types>, call& c) {
   if (c.chance(2)) m.same = 1;
   return m;
 }
+inline tree draw(tag<tree>, call& c) {
+  const index trees = c.chance(2) || c.shape.batch < 2 ? 1 : c.shape.batch;
+  const bool whole = c.chance(2);
+  const index n = whole ? c.shape.keys : c.from(0, c.shape.keys), chain = c.from(1, 20);
+  std::vector<int> parents;
+  for (index i = 0; i < trees * n; ++i)
+    parents.push_back(int(i % n > 0 && !c.chance(chain) ? i % n - 1 : c.from(0, i % n) - 1));
+  const token_tree& t = c.keep(token_tree::from_parents(parents, trees));
+  if (whole) return {t};
+  return {t, c.integers(c.chance(2) || c.shape.batch == 0 ? 1 : c.shape.batch, 0, c.shape.keys)};
+}
+inline subsegments draw(tag<subsegments>, call& c) { return {any_tokens(c, 0, 5)}; }
 struct same_residue {
   index step;
   bool operator()(const position& at) const { return (at.q - at.k) % step == 0; }
@@ -113,8 +126,8 @@ inline any_mask draw(tag<any_mask>, call& c) {
   };
   one_of(tag<full>{}, tag<causal>{}, tag<window>{}, tag<first_keys>{}, tag<chunk>{},
          tag<block_causal>{}, tag<document>{}, tag<packed_documents>{}, tag<lengths>{},
-         tag<prefix>{}, tag<rectangle>{}, tag<types>{}, tag<where<same_residue>>{},
-         tag<where<far_apart>>{});
+         tag<prefix>{}, tag<rectangle>{}, tag<types>{}, tag<tree>{}, tag<subsegments>{},
+         tag<where<same_residue>>{}, tag<where<far_apart>>{});
   return m;
 }
 
