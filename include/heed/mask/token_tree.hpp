@@ -66,7 +66,10 @@ class token_tree {
       const auto up = [&] { t = at(b, at(b, t).run).parent, --run; };
       const index last = std::min(done + most, all);
       while (run > last) up();
-      for (; run > done; up()) some[run - 1 - done] = {at(b, t).run, t + 1};
+      while (run > done) {
+        some[run - 1 - done] = {at(b, t).run, t + 1};
+        up();
+      }
       for (; done < last; ++done) f(some[done % most]);
     }
   }
