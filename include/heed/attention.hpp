@@ -40,9 +40,16 @@
 #include <heed/core/view.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/heads/grouped.hpp>
+#include <heed/heads/mla.hpp>
+#include <heed/heads/mla_shapes.hpp>
 #include <heed/heads/output_gate.hpp>
+#include <heed/heads/products.hpp>
 #include <heed/kv/extra.hpp>
+#include <heed/kv/h2o.hpp>
+#include <heed/kv/keep.hpp>
+#include <heed/kv/latent.hpp>
 #include <heed/kv/load.hpp>
+#include <heed/kv/snapkv.hpp>
 #include <heed/kv/source.hpp>
 #include <heed/kv/stored.hpp>
 #include <heed/kv/tensors.hpp>
