@@ -49,6 +49,8 @@
 #include <heed/kv/keep.hpp>
 #include <heed/kv/latent.hpp>
 #include <heed/kv/load.hpp>
+#include <heed/kv/parts.hpp>
+#include <heed/kv/shared_prefix.hpp>
 #include <heed/kv/snapkv.hpp>
 #include <heed/kv/source.hpp>
 #include <heed/kv/stored.hpp>
