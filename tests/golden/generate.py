@@ -1,12 +1,25 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""Writes cases.bin and cases.txt beside this file.
+"""Writes cases.bin and cases.txt beside this file and, for decoding, in decode/.
 
     generate.py <path of the onnxruntime-node module>
 
 Needs NumPy, the onnx Python package (Debian: python3-onnx) and Node with onnxruntime-node 1.30.
 Each line of cases.txt is `case/tensor type shape offset`: type f4 or f8 (little-endian), shape as
-2x3x5, offset in bytes into cases.bin. Parameters are tensors of shape 1.
+2x3x5, offset in bytes into cases.bin. Parameters are tensors of shape 1. The part of a case's name
+before the slash is its operator; those of decode/ are
+
+    gqa          GroupQueryAttention: q [B,H,Lq,D], k_new, v_new [B,Hkv,Lq,D]; past_k, past_v
+                 [B,Hkv,P,D], of which lengths[b] - Lq rows hold tokens; causal. Parameters: window
+                 (keys a query sees, itself included), softcap, scale, off_by_one, sink [H], rotary
+                 (channels; keys of the past are rotated already, k_new are not), interleaved. With
+                 `bits`, keys and values of the past are codes, x = code·k_scale[head, channel].
+                 present_k, present_v: rotated, as codes where the past is, 0 beyond a length. out.
+    quantized    q, k, v [L,D]; k_codes, v_codes [L,D], k_scales, k_zeros, … [L,D/group]; k_bytes,
+                 v_bytes [L,D/2] for 4 bits; out, lse of the codes, out_exact of k and v; causal
+    sink_window  q, k, v [N,D], one step a row: see decode/cache_cases.py
+    tree         q, k_new, v_new [N,D], past_k, past_v [P,D] unrotated, parents, positions; out, lse
+    ragged       q [B,H,Lq,D], k, v [B,Hkv,L,D], lengths; out, out_rotary, out_window
 """
 
 import pathlib
@@ -15,15 +28,16 @@ import tempfile
 
 import numpy as np
 
+sys.path.append(str(pathlib.Path(__file__).parent / "decode"))
+
+import cache_cases
+import grouped_query_cases
 import numpy_cases
 import onnxruntime_cases
 
 
-def main():
-    here = pathlib.Path(__file__).parent
+def write(folder, every):
     lines, blob = [], bytearray()
-    with tempfile.TemporaryDirectory() as folder:
-        every = [*onnxruntime_cases.cases(sys.argv[1], folder), *numpy_cases.cases()]
     for case, tensors in every:
         for name, x in tensors.items():
             x = np.atleast_1d(np.asarray(x))
@@ -31,9 +45,17 @@ def main():
             shape = "x".join(map(str, x.shape))
             lines.append(f"{case}/{name} {kind} {shape} {len(blob)}\n")
             blob += np.ascontiguousarray(x, "<" + kind).tobytes()
-    (here / "cases.txt").write_text("".join(lines))
-    (here / "cases.bin").write_bytes(blob)
-    print(f"{len(every)} cases, {len(lines)} tensors, {len(blob)} bytes")
+    (folder / "cases.txt").write_text("".join(lines))
+    (folder / "cases.bin").write_bytes(blob)
+    print(f"{folder.name}: {len(every)} cases, {len(lines)} tensors, {len(blob)} bytes")
+
+
+def main():
+    here = pathlib.Path(__file__).parent
+    with tempfile.TemporaryDirectory() as folder:
+        write(here, [*onnxruntime_cases.cases(sys.argv[1], folder), *numpy_cases.cases()])
+        write(here / "decode", [*grouped_query_cases.cases(sys.argv[1], folder),
+                                *cache_cases.cases()])
 
 
 main()

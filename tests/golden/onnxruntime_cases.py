@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper
 
 TYPES = {"float32": TensorProto.FLOAT, "int32": TensorProto.INT32, "int64": TensorProto.INT64,
-         "bool": TensorProto.BOOL}
+         "bool": TensorProto.BOOL, "int8": TensorProto.INT8, "uint8": TensorProto.UINT8}
 
 # What the cases call the attributes.
 NAMES = {"is_causal": "causal", "unidirectional": "causal", "local_window_size": "window",
@@ -21,9 +21,11 @@ NAMES = {"is_causal": "causal", "unidirectional": "causal", "local_window_size":
 
 
 class Job:
-    """One model: `inputs` in the operator's order (None leaves one out), `outputs` its names."""
+    """One model: `inputs` in the operator's order (None leaves one out), `outputs` its names, of float
+    unless `types` has another."""
 
-    def __init__(self, name, op, inputs, outputs, domain="", opset=23, keep=None, **attributes):
+    def __init__(self, name, op, inputs, outputs, domain="", opset=23, keep=None, types=None,
+                 **attributes):
         self.name, self.inputs, self.outputs = name, inputs, outputs
         self.keep = keep or {}  # further tensors and parameters of the case
         self.model = name.replace("/", "_") + ".onnx"
@@ -33,7 +35,8 @@ class Job:
         graph = helper.make_graph(
             [node], "golden",
             [helper.make_tensor_value_info(k, TYPES[str(x.dtype)], x.shape) for k, x in fed.items()],
-            [helper.make_tensor_value_info(k, TensorProto.FLOAT, None) for k in outputs if k])
+            [helper.make_tensor_value_info(k, TYPES[(types or {}).get(k, "float32")], None)
+             for k in outputs if k])
         opsets = [helper.make_opsetid("", opset)]
         if domain:
             opsets.append(helper.make_opsetid(domain, 1))
@@ -172,16 +175,9 @@ def prologue_jobs(normal):
               axis=-1, epsilon=1e-3)
 
 
-def cases(module, folder, seed=23):
-    """Runs all jobs in `folder` with Node and yields (case, {tensor name: array})."""
-    generator = np.random.default_rng(seed)
-
-    def normal(*shape):
-        return generator.standard_normal(shape).astype(np.float32)
-
+def run(jobs, module, folder):
+    """Runs the jobs in `folder` with Node and yields (case, {kept tensors}, {outputs})."""
     folder = pathlib.Path(folder)
-    jobs = [*attention_jobs(normal), *grouped_query_jobs(normal), *multi_head_jobs(normal),
-            *prologue_jobs(normal)]
     for job in jobs:
         onnx.save(job.proto, str(folder / job.model))
     (folder / "jobs.json").write_text(json.dumps([
@@ -191,13 +187,26 @@ def cases(module, folder, seed=23):
     script = pathlib.Path(__file__).with_name("run.js")
     subprocess.run(["node", str(script), str(module), str(folder)], check=True)
     results = json.loads((folder / "results.json").read_text())
+    for job in jobs:
+        yield job.name, dict(job.keep), {k: np.array(y["data"]).reshape(y["dims"])
+                                         for k, y in results[job.name].items()}
+
+
+def cases(module, folder, seed=23):
+    """(case, {tensor name: array})."""
+    generator = np.random.default_rng(seed)
+
+    def normal(*shape):
+        return generator.standard_normal(shape).astype(np.float32)
+
+    jobs = [*attention_jobs(normal), *grouped_query_jobs(normal), *multi_head_jobs(normal),
+            *prologue_jobs(normal)]
     unwanted = {"query", "key", "value", "mask", "nonpad", "past_k", "past_v", "seqlens_k", "total",
                 "cos", "sin", "padding", "position_ids"}
-    for job in jobs:
+    for job, (name, keep, results) in zip(jobs, run(jobs, module, folder)):
         tensors = {k: x for k, x in job.fed.items() if k not in unwanted}
-        tensors.update(job.keep)
-        out = results[job.name]["out"]
-        y = np.array(out["data"], np.float32).reshape(out["dims"])
+        tensors.update(keep)
+        y = results["out"].astype(np.float32)
         query_heads = tensors.pop("query_heads", 0)
         tensors["out"] = heads(y, query_heads) if query_heads else y
-        yield job.name, tensors
+        yield name, tensors

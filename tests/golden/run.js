@@ -11,13 +11,16 @@ const arrays = {
   int32: Int32Array.from.bind(Int32Array),
   int64: (x) => BigInt64Array.from(x.map(BigInt)),
   bool: Uint8Array.from.bind(Uint8Array),
+  int8: Int8Array.from.bind(Int8Array),
+  uint8: Uint8Array.from.bind(Uint8Array),
 };
 
 async function main() {
   const results = {};
   for (const job of JSON.parse(fs.readFileSync(path.join(folder, 'jobs.json')))) {
     try {
-      const session = await ort.InferenceSession.create(path.join(folder, job.model));
+      const session = await ort.InferenceSession.create(path.join(folder, job.model),
+                                                        {logSeverityLevel: 3});
       const feeds = {};
       for (const [name, x] of Object.entries(job.inputs))
         feeds[name] = new ort.Tensor(x.type, arrays[x.type](x.data), x.dims);
