@@ -68,6 +68,12 @@ inline shape diffusion_cross(int threads) {
   return {.queries = 1024, .keys = 77, .threads = threads};
 }
 
+// `queries` new tokens on a cache of `keys`, in the same layer.
+inline shape decoding(index keys, int threads, index queries = 1) {
+  return {
+      .heads = 32, .kv_heads = 8, .queries = queries, .keys = keys, .dim = 128, .threads = threads};
+}
+
 // A sliding-window decoder: causal, each query sees the last `window` keys.
 inline shape sliding(index window, index length, int threads) {
   shape form = square(masking::window, 8, 8, 64, length, threads);
@@ -155,7 +161,7 @@ inline shape shrink(shape form) {
   }
   const bool square = form.queries == form.keys;
   form.queries = std::min<index>(form.queries, 173);
-  form.keys = square ? form.queries : std::min<index>(form.keys, 77);
+  form.keys = square ? form.queries : std::min<index>(form.keys, form.queries > 8 ? 77 : 1111);
   form.window = std::min<index>(form.window, 37);
   return form;
 }

@@ -9,6 +9,7 @@
 //   --benchmark_...  Google Benchmark's own
 #pragma once
 
+#include "bandwidth.hpp"
 #include "check.hpp"
 #include "data.hpp"
 #include "peak.hpp"
@@ -114,6 +115,13 @@ class trial {
   // As `measure`, but the counter is `gbps`, for kernels that only move data.
   void measure_bytes(std::vector<contender> field, double bytes);
 
+  // The same for calls that read `bytes` of memory; `share` is of the rate at which that many
+  // threads can read.
+  void measure_reads(std::vector<contender> field, double bytes, const budget& limit = {});
+
+  // Where onnxruntime-node is installed; empty for nowhere.
+  const std::string& ort() const;
+
   // The same, with every peer that can do this problem: checked first, then timed in turns.
   void measure_with_peers(contender ours, const inputs& in);
 
@@ -203,6 +211,8 @@ inline bool trial::wants(const std::string& peer) const {
   return owner_.chosen().peers && owner_.chosen().wants(peer);
 }
 
+inline const std::string& trial::ort() const { return owner_.chosen().ort; }
+
 inline std::vector<samples> trial::time(const std::vector<contender>& field, budget limit) {
   limit.seconds = owner_.chosen().seconds;
   neighbours others;
@@ -235,6 +245,17 @@ inline void trial::measure(std::vector<contender> field, double work, const budg
 inline void trial::measure_bytes(std::vector<contender> field, double bytes) {
   if (!timed()) return;
   state_->counters["gbps"] = bytes / time(field, {})[0].best() * 1e-9;
+}
+
+inline void trial::measure_reads(std::vector<contender> field, double bytes, const budget& limit) {
+  if (!timed()) return;
+  const double before = read_bandwidth(form_.threads);
+  const auto times = time(field, limit);
+  const double most = std::max(before, read_bandwidth(form_.threads));
+  state_->counters["read_gbps"] = most * 1e-9;
+  state_->counters["gbps"] = bytes / times[0].best() * 1e-9;
+  state_->counters["share"] = bytes / times[0].best() / most;
+  state_->counters["share_median"] = bytes / times[0].median() / most;
 }
 
 inline void trial::measure_with_peers(contender ours, const inputs& in) {
