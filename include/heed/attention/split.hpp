@@ -51,6 +51,7 @@ template <class T, class Arch, class Spec> class split {
     std::int16_t* codes = nullptr;  // of q, once some keys are int8
     float* units = nullptr;
     bool coded = false;
+    T* shown = nullptr;  // scores for the observer
   };
   // Some keys of a tile that lie together.
   struct piece {
@@ -66,8 +67,7 @@ template <class T, class Arch, class Spec> class split {
     const sequences<decltype(Spec::plan)> items{p, spec.plan};
     const index queries = items.longest_queries();
     return queries <= tuned::split_queries &&
-           items.longest_keys() >= std::max<index>(4 * queries, tuned::lanes) &&
-           (!p.to.observe || p.to.observe->wants() == observer::needs::rows);
+           items.longest_keys() >= std::max<index>(4 * queries, tuned::lanes);
   }
 
   split(const Spec& spec, const problem& p)
@@ -80,7 +80,7 @@ template <class T, class Arch, class Spec> class split {
         scale_(splits_scale ? parted(p.scale) : split_scale{p.scale, 1}),
         group_(p.shape.group()),
         most_(group_ * items_.longest_queries()),
-        extra_(0) {
+        watched_(p.to.observe ? p.to.observe->wants() : observer::needs::rows) {
     if constexpr (has_extra) extra_ = spec.extra.slots();
   }
 
@@ -127,6 +127,8 @@ template <class T, class Arch, class Spec> class split {
   // Some tasks for every thread there may be, and ranges long enough that starting one is cheap.
   index range_of(index keys) const {
     const index least = tuned::split_range * ((most_ + 15) / 16);
+    // An observer is told of a row by one worker, its keys in order.
+    if (watched_ != observer::needs::rows) return items_.longest_keys() + 1;
     const index length = std::clamp(keys / tuned::split_tasks, least, 8 * least);
     return (length + tile_keys - 1) / tile_keys * tile_keys;
   }
@@ -151,8 +153,8 @@ template <class T, class Arch, class Spec> class split {
            aligned_bytes(most_ * tallest(), sizeof(T)) +
            aligned_bytes(tallest() * std::max(read_.width, p_.shape.depth), sizeof(T)) +
            aligned_bytes(tallest() * depth, sizeof(T)) +
-           aligned_bytes(most_, sizeof(row_state<T>)) + aligned_bytes(most_ * read_.width, 2) +
-           aligned_bytes(most_, sizeof(float));
+           aligned_bytes(most_, sizeof(row_state<T>)) + aligned_bytes(tile_keys, sizeof(T)) +
+           aligned_bytes(most_ * read_.width, 2) + aligned_bytes(most_, sizeof(float));
   }
   block taken(const sequence& s, arena& scratch) const {
     scratch.reserve(0);
@@ -168,6 +170,7 @@ template <class T, class Arch, class Spec> class split {
     x.keys = scratch.take<T>(tallest() * std::max(read_.width, p_.shape.depth));
     x.values = scratch.take<T>(tallest() * p_.shape.value_depth);
     x.state = scratch.take<row_state<T>>(most_);
+    x.shown = scratch.take<T>(tile_keys);
     if constexpr (std::is_same_v<T, float>) {
       x.codes = scratch.take<std::int16_t>(most_ * read_.width);
       x.units = scratch.take<float>(most_);
@@ -265,7 +268,7 @@ template <class T, class Arch, class Spec> class split {
         products(x, part, hint(i, &piece::k));
       }
       const bool hidden = modify(x, s, tile);
-      absorb(x, tile.size());
+      absorb(x, tile.size(), &s, tile);
       for (index i = 0; i < now->count; ++i)
         accumulate(x, now->pieces[i], hidden, hint(i, &piece::v));
       tile = following;
@@ -362,16 +365,27 @@ template <class T, class Arch, class Spec> class split {
     return hidden;
   }
 
-  void absorb(block& x, index keys) const {
+  void absorb(block& x, index keys, const sequence* s = nullptr, span at = {}) const {
     const index whole = (keys + W - 1) / W * W, depth = p_.shape.value_depth;
     for (index r = 0; r < x.count; ++r) {
-      T* const s = x.s + r * tallest();
-      std::fill(s + keys, s + whole, masked<T>);
+      T* const row = x.s + r * tallest();
+      if (s && watched_ == observer::needs::scores) std::copy_n(row, keys, x.shown);
+      std::fill(row + keys, row + whole, masked<T>);
       T factor(1);
-      if (absorb_row<Arch>(steps_of(spec_.normalizer), s, whole, x.state[r], factor, scale_.rest))
+      const bool moved =
+          absorb_row<Arch>(steps_of(spec_.normalizer), row, whole, x.state[r], factor, scale_.rest);
+      if (moved)
         simd::map_row<Arch>(x.o + r * depth, depth,
                             [factor](auto y) { return y * decltype(y)(factor); });
+      if (s && watched_ != observer::needs::rows) show(x, *s, at, r, moved ? &factor : nullptr);
     }
+  }
+  // One row as a panel of one lane.
+  HEED_NOINLINE void show(const block& x, const sequence& s, span keys, index r,
+                          const T* factor) const {
+    const tile at = read_.corner(x.heads[r / x.rows], s, keys, 1).rows_of(r % x.rows, 1);
+    p_.to.observe->panel(
+        observed_panel<T>{at, x.shown, scale_.rest, x.s + r * tallest(), factor, &x.state[r].max});
   }
 
   void accumulate(block& x, const piece& part, bool hidden,
@@ -436,7 +450,8 @@ template <class T, class Arch, class Spec> class split {
   kv_tensors tensors_;
   kv_ref source_;
   split_scale scale_;
-  index group_, most_, extra_;
+  index group_, most_, extra_ = 0;
+  observer::needs watched_;
 };
 
 }  // namespace heed::detail
