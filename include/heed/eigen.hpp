@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <heed/attention/attend_backward.hpp>
+#include <heed/attention/attend_source.hpp>
 #include <heed/core/axes.hpp>
 #include <unsupported/Eigen/CXX11/Tensor>
 
@@ -106,6 +107,28 @@ void attend(const Spec& spec, Q&& q, K&& k, V&& v, const outputs& to,
             const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
   attend<Arch>(spec, detail::door(static_cast<Q&&>(q)), detail::door(static_cast<K&&>(k)),
                detail::door(static_cast<V&&>(v)), to, executor, scratch);
+}
+
+// heed::attend on a source, such as a cache, into a fresh object, or with Eigen objects.
+template <class Arch = simd::best, class Spec, detail::enters Q, kv_source Source>
+auto attend(const Spec& spec, Q&& q, const Source& source, const executor_ref& executor = {},
+            const workspace_ref& scratch = {}) {
+  const auto from = detail::door(static_cast<Q&&>(q));
+  using element_type = decltype(detail::element_type(from));
+  const extents& n = from.extent;
+  auto out =
+      detail::fresh<Q, element_type>({std::max<index>(n[0], 0), std::max<index>(n[1], 0),
+                                      std::max<index>(n[2], 0), index(source.value_depth())});
+  attend<Arch>(spec, from, source, detail::door(out), executor, scratch);
+  return out;
+}
+template <class Arch = simd::best, class Spec, detail::enters Q, kv_source Source,
+          detail::enters Out>
+  requires(!detail::are_views<Q, Out>)
+void attend(const Spec& spec, Q&& q, const Source& source, Out&& out,
+            const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
+  attend<Arch>(spec, detail::door(static_cast<Q&&>(q)), source,
+               detail::door(static_cast<Out&&>(out)), executor, scratch);
 }
 
 // heed::attend_backward where at least one operand is an Eigen object.

@@ -7,6 +7,7 @@
 #include <heed/mask/first_keys.hpp>
 #include <heed/mask/window.hpp>
 #include <heed/normalizer/sink_softmax.hpp>
+#include <heed/observe/rows.hpp>
 #include <heed/reference/attend.hpp>
 
 #include "support/on_source.hpp"
@@ -78,6 +79,39 @@ TEST_CASE("a decoding step allocates nothing where the workspace is reused") {
   const std::size_t before = scratch.capacity();
   attend(attention{.mask = causal{}}, q.in(), k.in(), v.in(), out.in(), {}, scratch);
   CHECK(scratch.capacity() == before);
+}
+
+TEST_CASE("an observer of few queries sees each weight once, in the order of the keys") {
+  const auto q = random<float>({2, 6, 3, 24}, 1), k = random<float>({2, 2, 1300, 24}, 2),
+             v = random<float>({2, 2, 1300, 24}, 3);
+  auto out = unwritten<float>({2, 6, 3, 24}), maps = unwritten<float>({2, 6, 3, 1300});
+  const std::vector<index> queries{0, 1, 2};
+  rows every(queries, maps.in());
+  const auto spec = attention{.mask = causal{}};
+  attend(spec, q.in(), k.in(), v.in(), {.out = out.in(), .observe = &every});
+  for (index b = 0; b < 2; ++b)
+    for (index h = 0; h < 6; ++h)
+      check_close(out.head(b, h), Eigen::MatrixXd(maps.head(b, h) * v.head(b, h / 3)),
+                  tolerance<float>(8, 1300, 1));
+}
+
+TEST_CASE("Eigen tensors attend to a source") {
+  const scattered_source source({.lengths = {40, 9}, .heads = 2, .depth = 8, .value_depth = 6});
+  Eigen::Tensor<float, 4, Eigen::RowMajor> q(2, 4, 1, 8);
+  q.setRandom();
+  const auto spec = attention{.mask = causal{}};
+  const auto out = attend(spec, q, source);
+  CHECK(out.dimension(3) == 6);
+  Eigen::Tensor<float, 4, Eigen::RowMajor> again(2, 4, 1, 6);
+  attend(spec, q, source, again);
+  const auto expected = reference_on(spec, as<"BHLD">(q), source);
+  for (index b = 0; b < 2; ++b)
+    for (index h = 0; h < 4; ++h)
+      for (index c = 0; c < 6; ++c) {
+        CHECK(out(b, h, 0, c) == again(b, h, 0, c));
+        CHECK(std::abs(out(b, h, 0, c) - expected.out.head(b, h)(0, c)) <
+              tolerance<float>(8, 40, 4));
+      }
 }
 
 TEST_CASE("NaN in scratch and beyond the length is never read") {
