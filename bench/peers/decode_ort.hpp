@@ -5,8 +5,9 @@
 
 namespace bench {
 
-// GroupQueryAttention of ONNX Runtime on a cache that is its past and its present at once, of float
-// or of float16. The newest token's key and value are handed over with the query.
+// GroupQueryAttention of ONNX Runtime on a past of float or of float16; the newest token's key and
+// value are handed over with the query. Its time includes a copy of the past to the present: see
+// ort.mjs.
 class ort_decode final : public decode_peer {
  public:
   ort_decode(std::shared_ptr<ort_process> process, bool half)
