@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 // The pieces of the tile loop by themselves, operands in L1: the two micro-kernels, exp2, the
-// transposes and the packing.
+// transposes and the packing, and the kernels over stored rows.
 #include "support/suite.hpp"
 
 #include <heed/simd/exp2.hpp>
+#include <heed/simd/integer_tile.hpp>
 #include <heed/simd/pack.hpp>
+#include <heed/simd/row_tile.hpp>
+#include <heed/simd/row_tile_scalar.hpp>
 #include <heed/simd/tile.hpp>
 #include <heed/simd/transpose.hpp>
 
@@ -148,6 +151,72 @@ void pack(trial& t, index keys, index channels) {
   t.measure_bytes({timed("pack", run)}, 8.0 * static_cast<double>(keys * channels));
 }
 
+// A tile of stored rows with one scale a row, where it is codes.
+struct stored_tile {
+  buffer<unsigned char> bytes;
+  buffer<float> scales;
+  heed::stored_rows rows;
+
+  stored_tile(heed::kv_type type, index keys, index depth, std::uint64_t seed)
+      : bytes(static_cast<std::size_t>(keys * heed::bytes_of(type, depth))),
+        scales(static_cast<std::size_t>(keys), 1.0f / 32) {
+    const auto x = bench::normal_numbers(keys * depth, seed);
+    rows.data = bytes.data(), rows.type = type, rows.stride = heed::bytes_of(type, depth);
+    rows.scales = scales.data(), rows.group = depth, rows.scale_stride = 1;
+    if (type == heed::kv_type::i8)
+      for (std::size_t i = 0; i < x.size(); ++i)
+        bytes[i] = static_cast<unsigned char>(std::lround(std::clamp(x[i] * 32, -127.0f, 127.0f)));
+    else
+      simd::store_row(static_cast<heed::element>(type), x.data(), keys * depth, bytes.data(), 1);
+  }
+};
+
+// S = q Kᵀ for few queries and rows of keys as they lie.
+void row_scores(trial& t, heed::kv_type type, index rows, index depth) {
+  constexpr index keys = sizes::row_keys;
+  const stored_tile k(type, keys, depth, 1);
+  const auto q = bench::normal_numbers(rows * depth, 2);
+  auto s = zeros(rows * keys), want = s, unit = zeros(rows);
+  std::vector<std::int16_t> codes(static_cast<std::size_t>(rows * depth));
+  for (index r = 0; r < rows; ++r)
+    unit[std::size_t(r)] = simd::quantize_row<arch>(
+        q.data() + r * depth, depth, simd::integer_levels(depth), codes.data() + r * depth);
+  const auto run = [&] {
+    if (type == heed::kv_type::i8)
+      simd::integer_scores<arch>(k.rows, keys, codes.data(), depth, unit.data(), rows, depth,
+                                 s.data(), keys);
+    else
+      simd::row_scores<float, arch>(k.rows, keys, q.data(), depth, rows, depth, s.data(), keys);
+  };
+  run();
+  simd::plain::row_scores(k.rows, keys, q.data(), depth, rows, depth, want.data(), keys);
+  for (std::size_t i = 0; i < s.size(); ++i)
+    expect_near("row scores", s[i], want[i], 1e-4 * static_cast<double>(depth));
+  t.measure({timed("row scores", run)}, 2.0 * static_cast<double>(rows * keys * depth), quiet);
+}
+
+// O += P V for few queries and rows of values as they lie.
+void row_accumulate(trial& t, heed::kv_type type, index rows, index channels) {
+  constexpr index keys = sizes::row_keys;
+  const stored_tile v(type, keys, channels, 1);
+  const auto p = bench::normal_numbers(rows * keys, 2);
+  auto o = zeros(rows * channels), want = o;
+  const auto run = [&] {
+    if (type == heed::kv_type::i8)
+      simd::integer_accumulate<arch>(v.rows, keys, p.data(), keys, rows, channels, o.data(),
+                                     channels);
+    else
+      simd::row_accumulate<float, arch>(v.rows, keys, p.data(), keys, rows, channels, o.data(),
+                                        channels);
+  };
+  run();
+  simd::plain::row_accumulate(v.rows, keys, p.data(), keys, rows, channels, want.data(), channels);
+  for (std::size_t i = 0; i < o.size(); ++i)
+    expect_near("row accumulate", o[i], want[i], 1e-4 * static_cast<double>(keys));
+  t.measure({timed("row accumulate", run)}, 2.0 * static_cast<double>(rows * keys * channels),
+            quiet);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -167,6 +236,18 @@ int main(int argc, char** argv) {
     all.add("kernels/pack_values/d" + std::to_string(depth), one_thread,
             [=](trial& t) { pack(t, keys, depth); });
   }
+  using heed::kv_type;
+  const std::pair<kv_type, const char*> types[] = {
+      {kv_type::f32, "f32"}, {kv_type::f16, "f16"}, {kv_type::bf16, "bf16"}, {kv_type::i8, "i8"}};
+  for (const auto& [type, name] : types)
+    for (const bench::index depth : {64, 128})
+      for (const bench::index rows : {1, 4}) {
+        const std::string form = "/" + std::to_string(rows) + "/d" + std::to_string(depth);
+        all.add(std::string("kernels/row_scores/") + name + form, one_thread,
+                [=, type = type](trial& t) { row_scores(t, type, rows, depth); });
+        all.add(std::string("kernels/row_accumulate/") + name + form, one_thread,
+                [=, type = type](trial& t) { row_accumulate(t, type, rows, depth); });
+      }
   all.add("kernels/exp2/n4096", one_thread, [](trial& t) { exp2(t, 4096); });
   return all.run();
 }

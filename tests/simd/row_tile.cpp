@@ -28,7 +28,8 @@ template <class T, class F> void for_sizes(const F& f) {
   for (const kv_type type : types<T>())
     for (heed::index rows = 1; rows <= 9; ++rows)
       for (const heed::index depth : depths)
-        for (int n = 0; n < 3; ++n) f(type, rows, counts[turn++ % std::size(counts)], depth);
+        for (int n = 0; n < 3; ++n)
+          f(type, rows, counts[turn++ % heed::index(std::size(counts))], depth);
 }
 
 }  // namespace

@@ -1,60 +1,30 @@
 // SPDX-License-Identifier: BSL-1.0
 // The micro-kernels of `row_tile.hpp` for int8 codes with one scale a row, x_c = scale · code_c:
 // products of integers, summed in 32 bits. Queries and weights become 16-bit codes, x = unit · code
-// with |code| <= L, rounded to the nearest. `integer_tile_scalar.hpp` states the contracts in plain
-// loops.
+// with |code| <= L, rounded to the nearest. `row_tile_scalar.hpp` states the contracts in
+// plain loops.
 //
 //   integer_scores      S[r][j]  = sum_c q[r][c] · k(j, c)      r < rows, j < keys, c < depth
 //   integer_accumulate  O[r][d] += sum_j p[r][j] · v(j, d)      d < channels
 //
-// Rows are i8 with group >= their length, no zeros, any scale_stride; otherwise as in
-// `row_tile.hpp`.
-//
+// Rows are i8 with group >= their length and no zeros; otherwise as in `row_tile.hpp`.
 // No sum overflows: L = min(32767, (2^31 - 1) / (128 · terms)), 32767 for up to 512 terms.
 //
 // Errors, beside roundings of the result like those of float products (ε = 2^-24):
 //   |dS| <= scale_j · max_c |q[r][c]| / (2L) · Σ_c |code(j, c)| · (1 + 4Lε)
-//   |dO| <= max_j |w_j| / (2L) · Σ_j |code(j, d)| · (1 + 4Lε)    for each 64 keys, w_j = p_j ·
-//   scale_j
-// that is at most 2^-16 · (1 + 2^-7) of the largest query or weight against each code.
+//   |dO| <= max_j |w_j| / (2L) · Σ_j |code(j, d)| · (1 + 4Lε)         w_j = p_j · scale_j
+// the latter for each 64 keys: against each code at most 2^-16 · (1 + 2^-7) of the largest query or
+// weight. A weight of exactly 0 hides its scale. A row of queries or weights with a number that is
+// not finite gives NaN.
 #pragma once
 
-#include <heed/kv/stored.hpp>
 #include <heed/simd/convert.hpp>
 #include <heed/simd/quantize.hpp>
 #include <heed/simd/row_blocks.hpp>
 
 namespace heed::simd {
 
-// Keys whose weights share a unit.
-inline constexpr index integer_keys = 64;
-
 namespace detail {
-
-// `load` of the first `count` of a vector of numbers, zeros for the rest.
-template <class V, class E, class F>
-HEED_INLINE typename V::words some_words(const E* p, index count, const F& load) {
-  E some[static_cast<std::size_t>(2 * V::lanes)] = {};
-  for (index i = 0; i < count; ++i) some[i] = p[i];
-  return load(some);
-}
-
-// out[i] = a[i] * b[i] * factor; with Hide, 0 where a[i] is 0.
-template <class A, bool Hide>
-HEED_INLINE void scale_row(const float* a, const float* b, float factor, index count, float* out) {
-  using B = batch<float, A>;
-  const B zero(0.0f), f(factor);
-  const auto one = [&](const B& x, const B& y) HEED_INLINE_LAMBDA {
-    const B z = x * (y * f);
-    return Hide ? simd::select(x == zero, zero, z) : z;
-  };
-  index i = 0;
-  for (; i + width<float, A> <= count; i += width<float, A>)
-    simd::store(out + i, one(simd::load<float, A>(a + i), simd::load<float, A>(b + i)));
-  if (const index rest = count - i; rest > 0)
-    store_first<float, A>(
-        out + i, one(load_first<float, A>(a + i, rest), load_first<float, A>(b + i, rest)), rest);
-}
 
 template <class Arch, int R, int J>
 HEED_INLINE void integer_dots(const unsigned char* k, index stride, const std::int16_t* q,
@@ -89,7 +59,7 @@ HEED_INLINE void integer_dots(const unsigned char* k, index stride, const std::i
         c,
         [&](const std::int8_t* p) HEED_INLINE_LAMBDA { return some_words<V>(p, rest, V::widen); },
         [&](const std::int16_t* p) HEED_INLINE_LAMBDA { return some_words<V>(p, rest, V::load); });
-  V::sum(acc, sums);
+  sum_integers(acc, sums);
 }
 
 template <class Arch, int R>
@@ -132,7 +102,7 @@ HEED_INLINE void integer_sums(const stored_rows& v, index keys, const std::int16
   typename V::sums acc[R][2 * NV];
   HEED_UNROLL for (int r = 0; r < R; ++r) HEED_UNROLL for (int n = 0; n < 2 * NV; ++n) acc[r][n] =
       V::zero();
-  const auto codes = [rest](const unsigned char* p) HEED_INLINE_LAMBDA {
+  const auto codes = [&](const unsigned char* p) HEED_INLINE_LAMBDA {
     const auto* c = reinterpret_cast<const std::int8_t*>(p);
     if constexpr (Whole)
       return V::widen(c);
@@ -192,7 +162,8 @@ HEED_NOINLINE void integer_accumulate(const stored_rows& v, index keys, const fl
     index d = 0;
     const auto block = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
       for (; d + N * W <= channels; d += N * W)
-        integer_sums<Arch, R, N, true>(at, some, w, unit, d, W, ahead, o, o_stride);
+        integer_sums<Arch, R, N, true>(at, some, w, unit, d, W, ahead_at<std::int8_t>(d, ahead), o,
+                                       o_stride);
     };
     block(std::integral_constant<int, NV>{});
     if constexpr (NV > 2) block(std::integral_constant<int, 2>{});

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
-// Products of 16-bit integers summed in 32 bits, the vectors of `integer_tile.hpp`. What an
-// instruction set lacks runs in plain loops, one 32-bit lane wide.
-//
-// `words` has two 16-bit numbers for every 32-bit lane of `sums`. `pairs` interleaves two rows of
-// 2 · lanes codes, so that both numbers of a lane are of one channel; the channels of `lo` and `hi`
-// come in whatever order is cheap, and `unpair` puts sums of them in the order of the channels.
+// Products of 16-bit integers summed in 32 bits, the vectors of `integer_tile.hpp`. Where there is
+// no such instruction, plain loops, one 32-bit lane wide. `words` has two 16-bit numbers for every
+// 32-bit lane of `sums`. `pairs` interleaves two rows, so that both numbers of a lane are of one
+// channel, in whatever order of channels is cheap; `unpair` puts sums into the order of the
+// channels.
 #pragma once
 
 #include <cstring>
 #include <heed/simd/sum_each.hpp>
-
 #if defined(__SSE2__)
 #include <immintrin.h>
 #endif
@@ -36,10 +34,6 @@ struct plain_integers {
     return s + x.a * y.a + x.b * y.b;
   }
   HEED_INLINE static float to_float(sums s) { return static_cast<float>(s); }
-  template <std::size_t N> HEED_INLINE static void sum(const sums (&x)[N], float* out) {
-    for (std::size_t i = 0; i < N; ++i) out[i] = static_cast<float>(x[i]);
-  }
-  // Rounded to the nearest; within the range.
   HEED_INLINE static void round(float x, std::int16_t* out) {
     *out = static_cast<std::int16_t>(std::nearbyint(x));
   }
@@ -54,16 +48,19 @@ template <class V, std::size_t N> HEED_INLINE void sum_integers(const V (&x)[N],
   constexpr std::size_t W = sizeof(V) / 4;
   static_assert(N <= W || N % W == 0);
 #if defined(HEED_HAS_SHUFFLE)
-  typedef std::int32_t reg __attribute__((vector_size(sizeof(V))));
-  constexpr std::size_t some = N < W ? N : W;
-  HEED_UNROLL for (std::size_t first = 0; first < N; first += some) {
-    reg r[some];
-    HEED_UNROLL for (std::size_t i = 0; i < some; ++i) r[i] = std::bit_cast<reg>(x[first + i]);
-    typedef float numbers __attribute__((vector_size(sizeof(V))));
-    const numbers sums = __builtin_convertvector(sum_stages<std::int32_t, int(W), 1>(r), numbers);
-    std::memcpy(out + first, &sums, some * sizeof(float));
+  if constexpr (W > 1) {
+    typedef std::int32_t reg __attribute__((vector_size(sizeof(V))));
+    constexpr std::size_t some = N < W ? N : W;
+    HEED_UNROLL for (std::size_t first = 0; first < N; first += some) {
+      reg r[some];
+      HEED_UNROLL for (std::size_t i = 0; i < some; ++i) r[i] = std::bit_cast<reg>(x[first + i]);
+      typedef float numbers __attribute__((vector_size(sizeof(V))));
+      const numbers sums = __builtin_convertvector(sum_stages<std::int32_t, int(W), 1>(r), numbers);
+      std::memcpy(out + first, &sums, some * sizeof(float));
+    }
+    return;
   }
-#else
+#endif
   for (std::size_t i = 0; i < N; ++i) {
     std::int32_t each[W];
     std::memcpy(each, &x[i], sizeof each);
@@ -71,7 +68,6 @@ template <class V, std::size_t N> HEED_INLINE void sum_integers(const V (&x)[N],
     for (std::int32_t one : each) sum += one;
     out[i] = static_cast<float>(sum);
   }
-#endif
 }
 
 // `keep` for what is not a batch.
@@ -79,6 +75,13 @@ template <class V> HEED_INLINE void keep_words([[maybe_unused]] V& v) {
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__)
   if constexpr (!std::is_class_v<V>) asm("" : "+v"(v));
 #endif
+}
+// `load` of the first `count` of a vector of numbers, zeros for the rest.
+template <class V, class E, class F>
+HEED_INLINE typename V::words some_words(const E* p, index count, const F& load) {
+  E some[static_cast<std::size_t>(2 * V::lanes)] = {};
+  for (index i = 0; i < count; ++i) some[i] = p[i];
+  return load(some);
 }
 inline std::int32_t two_words(const std::int16_t* p) {
   std::int32_t x;
@@ -114,9 +117,6 @@ template <class Arch> struct integers<Arch, 16> {
     return _mm_add_epi32(s, _mm_madd_epi16(x, y));
   }
   HEED_INLINE static batch<float, Arch> to_float(sums s) { return _mm_cvtepi32_ps(s); }
-  template <std::size_t N> HEED_INLINE static void sum(const sums (&x)[N], float* out) {
-    detail::sum_integers(x, out);
-  }
   HEED_INLINE static void round(const batch<float, Arch>& x, std::int16_t* out) {
     const __m128i n = _mm_cvtps_epi32(x);
     _mm_storel_epi64(reinterpret_cast<__m128i*>(out), _mm_packs_epi32(n, n));
@@ -152,9 +152,6 @@ template <class Arch> struct integers<Arch, 32> {
     return _mm256_add_epi32(s, _mm256_madd_epi16(x, y));
   }
   HEED_INLINE static batch<float, Arch> to_float(sums s) { return _mm256_cvtepi32_ps(s); }
-  template <std::size_t N> HEED_INLINE static void sum(const sums (&x)[N], float* out) {
-    detail::sum_integers(x, out);
-  }
   HEED_INLINE static void round(const batch<float, Arch>& x, std::int16_t* out) {
     const __m256i n = _mm256_cvtps_epi32(x);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out),
@@ -193,9 +190,6 @@ template <class Arch> struct integers<Arch, 64> {
 #endif
   }
   HEED_INLINE static batch<float, Arch> to_float(sums s) { return _mm512_cvtepi32_ps(s); }
-  template <std::size_t N> HEED_INLINE static void sum(const sums (&x)[N], float* out) {
-    detail::sum_integers(x, out);
-  }
   HEED_INLINE static void round(const batch<float, Arch>& x, std::int16_t* out) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(out),
                         _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(x)));

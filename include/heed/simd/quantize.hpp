@@ -47,4 +47,21 @@ HEED_NOINLINE float quantize_row(const float* x, index n, int levels, std::int16
   return largest / static_cast<float>(levels);
 }
 
+// out[i] = a[i] * b[i] * factor; with Hide, 0 where a[i] is 0.
+template <class A, bool Hide>
+HEED_INLINE void scale_row(const float* a, const float* b, float factor, index count, float* out) {
+  using B = batch<float, A>;
+  const B zero(0.0f), f(factor);
+  const auto one = [&](const B& x, const B& y) HEED_INLINE_LAMBDA {
+    const B z = x * (y * f);
+    return Hide ? simd::select(x == zero, zero, z) : z;
+  };
+  index i = 0;
+  for (; i + width<float, A> <= count; i += width<float, A>)
+    simd::store(out + i, one(simd::load<float, A>(a + i), simd::load<float, A>(b + i)));
+  if (const index rest = count - i; rest > 0)
+    store_first<float, A>(
+        out + i, one(load_first<float, A>(a + i, rest), load_first<float, A>(b + i, rest)), rest);
+}
+
 }  // namespace heed::simd

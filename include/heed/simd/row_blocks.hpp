@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <heed/kv/stored.hpp>
 #include <heed/simd/shape.hpp>
+#include <heed/simd/widen.hpp>
 #include <type_traits>
 
 namespace heed::simd::detail {
@@ -23,12 +24,26 @@ HEED_INLINE void ask([[maybe_unused]] const void* p, [[maybe_unused]] std::intpt
 #endif
 }
 
+// Slices of a row that share a line ask for it once.
+template <class S> std::intptr_t ahead_at(index channel, std::intptr_t ahead) {
+  return channel * index(sizeof(S)) % 64 == 0 ? ahead : 0;
+}
+
 // f(blocks of 4, 2, 1 rows, first row)
 template <class F> HEED_INLINE void for_row_blocks(index rows, const F& f) {
   index r = 0;
   for (; r + 4 <= rows; r += 4) f(std::integral_constant<int, 4>{}, r);
   if (r + 2 <= rows) f(std::integral_constant<int, 2>{}, r), r += 2;
   if (r < rows) f(std::integral_constant<int, 1>{}, r);
+}
+
+// f(an element of the type of the rows)
+template <class T, class F> HEED_INLINE void for_stored_type(kv_type type, const F& f) {
+  if constexpr (std::is_same_v<T, float>) {
+    if (type == kv_type::f16) return f(half{});
+    if (type == kv_type::bf16) return f(bfloat{});
+  }
+  f(T{});
 }
 
 }  // namespace heed::simd::detail

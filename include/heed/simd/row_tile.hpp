@@ -12,9 +12,8 @@
 // extents >= 0. A tile of O is summed from zero and added at the end: rounding errors grow with the
 // tile, not with the row.
 //
-// `next` is the first row of the following tile, whose rows are as far apart as these: the loop
-// asks for as many of them as it reads, line by line, while it works. A hint, never read; null for
-// none.
+// `next`, or null, is the first row of the following tile, its rows as far apart as these: the loop
+// asks for as many as it reads, line by line, while it works. A hint, never read.
 //
 // Cost: blocks of up to four queries share every load, 16 accumulators on 32 registers, else 8.
 #pragma once
@@ -65,7 +64,7 @@ HEED_INLINE void row_dots(const unsigned char* k, index stride, const T* q, inde
     for (int j = 0; j < J; ++j) ask(key[j] + c, ahead);
     for (; c + W <= depth; c += W) add(c, whole, whole);
     const index rest = depth - c;
-    const auto some = [rest](const auto* p)
+    const auto some = [&](const auto* p)
                           HEED_INLINE_LAMBDA { return widen_first<T, Arch>(p, rest); };
     if (rest > 0) add(c, some, some);
   }
@@ -101,7 +100,7 @@ HEED_INLINE void row_sums(const unsigned char* v, index stride, index keys, cons
   B acc[R][NV];
   HEED_UNROLL for (int r = 0; r < R; ++r) HEED_UNROLL for (int n = 0; n < NV; ++n) acc[r][n] =
       B(T(0));
-  const auto part = [rest](const auto* x, int n) HEED_INLINE_LAMBDA {
+  const auto part = [&](const auto* x, int n) HEED_INLINE_LAMBDA {
     if constexpr (Whole)
       return widen<T, Arch>(x + n * W);
     else
@@ -143,8 +142,8 @@ HEED_NOINLINE void row_accumulate(const stored_rows& v, index keys, const T* p, 
   index d = 0;
   const auto some = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
     for (; d + N * W <= channels; d += N * W)
-      row_sums<T, Arch, S, R, N, true>(v.data, v.stride, keys, p, p_pitch, d, W, ahead, o,
-                                       o_stride);
+      row_sums<T, Arch, S, R, N, true>(v.data, v.stride, keys, p, p_pitch, d, W,
+                                       ahead_at<S>(d, ahead), o, o_stride);
   };
   if constexpr (NV > 4) some(std::integral_constant<int, 8>{});
   if constexpr (NV > 2) some(std::integral_constant<int, 4>{});
@@ -153,15 +152,6 @@ HEED_NOINLINE void row_accumulate(const stored_rows& v, index keys, const T* p, 
   if (d < channels)
     row_sums<T, Arch, S, R, 1, false>(v.data, v.stride, keys, p, p_pitch, d, channels - d, ahead, o,
                                       o_stride);
-}
-
-// f(an element of the type of the rows)
-template <class T, class F> HEED_INLINE void for_stored_type(kv_type type, const F& f) {
-  if constexpr (std::is_same_v<T, float>) {
-    if (type == kv_type::f16) return f(half{});
-    if (type == kv_type::bf16) return f(bfloat{});
-  }
-  f(T{});
 }
 
 }  // namespace detail
@@ -188,8 +178,7 @@ void row_accumulate(const stored_rows& v, index keys, const T* p, index p_pitch,
   });
 }
 
-// `row_accumulate` where a weight of exactly 0 hides its value, NaN and infinity included. No
-// attempt at speed.
+// `row_accumulate` where a weight of exactly 0 hides its value, NaN and infinity included. Slow.
 template <class T, class Arch>
 HEED_NOINLINE void row_accumulate_selected(const stored_rows& v, index keys, const T* p,
                                            index p_pitch, index rows, index channels, T* o,
