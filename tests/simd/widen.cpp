@@ -48,6 +48,20 @@ TEMPLATE_TEST_CASE("widen: every half and bfloat", "", simd::best, simd::scalar)
   check_all_bits<TestType, simd::bfloat>();
 }
 
+TEMPLATE_TEST_CASE("widen: every code", "", HEED_KINDS) {
+  using T = typename TestType::T;
+  using Arch = typename TestType::Arch;
+  constexpr heed::index W = simd::width<T, Arch>;
+  std::vector<std::int8_t> x;
+  for (int code = -128; code < 128; ++code) x.push_back(static_cast<std::int8_t>(code));
+  T lanes[W];
+  for (std::size_t i = 0; i + W <= x.size(); ++i) {
+    simd::store(lanes, simd::widen<T, Arch>(x.data() + i));
+    for (heed::index n = 0; n < W; ++n)
+      REQUIRE(lanes[n] == static_cast<T>(x[i + static_cast<std::size_t>(n)]));
+  }
+}
+
 TEMPLATE_TEST_CASE("widen_first: zeros beyond, nothing else read", "", simd::best, simd::scalar) {
   std::vector<simd::half> half;
   std::vector<simd::bfloat> bfloat;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Vector loads of elements as they are stored: the compute type, binary16 or bfloat16.
+// Vector loads of elements as they are stored: the compute type, binary16, bfloat16 or int8.
 //
 // Elements are aligned to their own size, vectors need not be.
 #pragma once
@@ -22,6 +22,7 @@ struct bfloat {
 
 template <number T> T widened(T x) { return x; }
 inline float widened(half x) { return from_half(x.bits); }
+inline int widened(std::int8_t x) { return x; }
 inline float widened(bfloat x) { return from_bfloat(x.bits); }
 
 template <class T, class Arch> HEED_INLINE batch<T, Arch> widen(const T* p) {
@@ -69,6 +70,22 @@ template <class T, class Arch> HEED_INLINE batch<T, Arch> widen(const bfloat* p)
   if constexpr (bytes == 16)
     return _mm_castsi128_ps(_mm_unpacklo_epi16(
         _mm_setzero_si128(), _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#endif
+  return detail::widen_each<T, Arch>(p);
+}
+
+// Codes as they are.
+template <class T, class Arch> HEED_INLINE batch<T, Arch> widen(const std::int8_t* p) {
+  [[maybe_unused]] constexpr bool single = std::is_same_v<T, float>;
+#if defined(__AVX512F__)
+  if constexpr (single && sizeof(batch<T, Arch>) == 64)
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#endif
+#if defined(__AVX2__)
+  if constexpr (single && sizeof(batch<T, Arch>) == 32)
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 #endif
   return detail::widen_each<T, Arch>(p);
 }
