@@ -4,8 +4,8 @@
 
     bench/table.py RESULTS.json... [--avx2 RESULTS.json...]
 
-rewrites the tables of docs/benchmarks.md and writes docs/dense.dat. Of several files the last that
-holds a case wins.
+rewrites the tables of docs/benchmarks.md for which there are cases and, with dense ones, writes
+docs/dense.dat. Of several files the last that holds a case wins.
 """
 
 import json
@@ -93,6 +93,22 @@ def kernels(cases):
     return table(["kernel", "rate", "% of peak, best"], rows)
 
 
+def decode(cases, threads):
+    """Cases without a rival but peers, then those against another call of ours."""
+    chosen = {n: c for n, c in cases.items() if n.startswith("decode/") and n.endswith(f"/t{threads}")}
+    used = [p for p in peers if any("vs_" + p in c for c in chosen.values())]
+    rows = []
+    for name, case in chosen.items():
+        rivals = [case["vs_" + p] for p in used if "vs_" + p in case]
+        ours = [f"{1 / x:.2f} of {n[3:]}" for n, x in case.items() if n.startswith("vs_") and n[3:] not in peers]
+        short = name.startswith("decode/short/")  # reads no memory
+        rows.append([f"`{name}`", f"{case['best_us']:.0f}", f"{case['gbps']:.1f}",
+                     "" if short else share(case, 'share'), "" if short else share(case, 'share_median'),
+                     f"**{min(rivals):.2f}**" if rivals else "", *[ratio(case, p) for p in used], ", ".join(ours)])
+    return table(["case", "µs", "GB/s", "% of reads, best", "median", "× best peer", *["× " + titles[p] for p in used],
+                  "time"], rows)
+
+
 def plot_data(cases):
     """One block a mask: length, then the share of peak of heed and of each peer (medians)."""
     blocks = []
@@ -127,8 +143,16 @@ def main():
     if not words[:split] or any(word.startswith("-") for word in words[:split]):
         sys.exit(__doc__)
     cases, context = load(words[:split])
-    parts = {"machine": described(context), "one thread": dense(cases, 1), "two threads": dense(cases, 2),
-             "variants": variant(cases), "small": small(cases), "kernels": kernels(cases)}
+    families = {name.split("/")[0] for name in cases}
+    parts = {"machine": described(context)}
+    if "dense" in families:
+        parts.update({"one thread": dense(cases, 1), "two threads": dense(cases, 2), "variants": variant(cases),
+                      "small": small(cases)})
+        (docs / "dense.dat").write_text("# SPDX-License-Identifier: BSL-1.0\n" + plot_data(cases))
+    if "decode" in families:
+        parts.update({"decode, one thread": decode(cases, 1), "decode, two threads": decode(cases, 2)})
+    if "kernels" in families:
+        parts["kernels"] = kernels(cases)
     if words[split + 1:]:
         cases_avx2, context_avx2 = load(words[split + 1:])
         parts["avx2"] = described(context_avx2) + "\n" + narrow(cases_avx2)
@@ -139,7 +163,6 @@ def main():
         head, rest = text.split(begin)
         text = head + begin + part + end + rest.split(end, 1)[1]
     page.write_text(text)
-    (docs / "dense.dat").write_text("# SPDX-License-Identifier: BSL-1.0\n" + plot_data(cases))
 
 
 if __name__ == "__main__":
