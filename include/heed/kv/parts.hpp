@@ -87,7 +87,8 @@ template <class Mask, class Normalizer, class Extra, class Spec>
 auto part_of(const Spec& s, const Mask& mask, const Normalizer& normalizer, const Extra& extra,
              const placing& by) {
   const auto query = placed<&placing::query>(s.query, by);
-  const auto key = placed<&placing::key>(s.key, by), value = placed<&placing::key>(s.value, by);
+  const auto key = placed<&placing::key>(s.key, by);
+  const auto value = placed<&placing::key>(s.value, by);
   return attention<Mask, decltype(s.similarity), decltype(s.score), Normalizer, none,
                    std::remove_const_t<decltype(query)>, std::remove_const_t<decltype(key)>,
                    std::remove_const_t<decltype(value)>, none, Extra, none>{
