@@ -28,7 +28,8 @@ struct softmax {
 
   // One row, its keys side by side: a multiple of the width.
   template <class Arch, class T>
-  bool absorb_row(T* s, index keys, row_state<T>& state, T& factor, double scale) const {
+  HEED_NOINLINE bool absorb_row(T* s, index keys, row_state<T>& state, T& factor,
+                                double scale) const {
     using B = simd::batch<T, Arch>;
     constexpr index W = simd::width<T, Arch>;
     const T unit = static_cast<T>(simd::log2e * scale);
