@@ -55,7 +55,8 @@ template <class T> void load_stored(const stored_rows& rows, index n, index chan
         codes = reinterpret_cast<const std::int8_t*>(row + c);
       else
         for (index i = 0; i < count; ++i)
-          bytes[i] = static_cast<std::int8_t>(code_of(kv_type::i4, row, c + i));
+          bytes[i] = static_cast<std::int8_t>(
+              static_cast<std::int8_t>(row[(c + i) / 2] << (4 - (c + i) % 2 * 4)) >> 4);
       detail::load_codes(codes, count, scale, zero, out + c);
     }
   }
