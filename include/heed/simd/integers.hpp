@@ -90,7 +90,6 @@ inline std::int32_t two_words(const std::int16_t* p) {
 }
 
 }  // namespace detail
-
 #if defined(__SSE2__)
 template <class Arch> struct integers<Arch, 16> {
   using words = __m128i;
