@@ -3,7 +3,9 @@
 // keys and values laid out densely; tests/golden/generate.py names the fields.
 #include "support/golden.hpp"
 
+#include <heed/attention/attend_source.hpp>
 #include <heed/kv/load.hpp>
+#include <heed/kv/tensors.hpp>
 #include <heed/mask/any_mask.hpp>
 #include <heed/mask/causal.hpp>
 #include <heed/mask/combine.hpp>
@@ -81,6 +83,9 @@ void agrees(const Spec& spec, const matrices& q, const matrices& k, const matric
       check_close(out.head(0, index(h)), expected[h], allowed, who);
     if (lse) check_close(sums.head(0, 0), lse->vector(), allowed * 4, who);
   };
+  const operand keys = y.in(), values = z.in();
+  const kv_tensors source{keys, values};
+  check("source", [&](const outputs& o) { attend(spec, x.in(), source, o); });
   check("engine", [&](const outputs& o) { attend(spec, x.in(), y.in(), z.in(), o); });
   check("reference", [&](const outputs& o) { reference::attend(spec, x.in(), y.in(), z.in(), o); });
 }
