@@ -145,9 +145,7 @@ HEED_NOINLINE void row_accumulate(const stored_rows& v, index keys, const T* p, 
       row_sums<T, Arch, S, R, N, true>(v.data, v.stride, keys, p, p_pitch, d, W,
                                        ahead_at<S>(d, ahead), o, o_stride);
   };
-  if constexpr (NV > 4) some(std::integral_constant<int, 8>{});
-  if constexpr (NV > 2) some(std::integral_constant<int, 4>{});
-  some(std::integral_constant<int, 2>{});
+  if constexpr (NV > 1) some(std::integral_constant<int, std::min(NV, 4)>{});
   some(std::integral_constant<int, 1>{});
   if (d < channels)
     row_sums<T, Arch, S, R, 1, false>(v.data, v.stride, keys, p, p_pitch, d, channels - d, ahead, o,
