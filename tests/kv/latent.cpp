@@ -62,6 +62,16 @@ struct codes {
   }
 };
 
+struct twice : codes {
+  using codes::codes;
+  heed::index value_depth() const { return 16; }
+  heed::kv_run run(heed::index b, heed::index h, heed::index t) const {
+    heed::kv_run r = codes::run(b, h, t);
+    r.v = r.k;
+    return r;
+  }
+};
+
 struct with_places : codes {
   using codes::codes;
   std::vector<heed::index> place;
@@ -88,16 +98,21 @@ TEST_CASE("values are the first channels of the keys") {
 }
 
 TEST_CASE("codes with scales are read as channels of the same rows") {
-  for (const heed::index group : {4, 20}) {
-    const codes cache(random<float>({2, 1, 90, 20}, 2), group);
-    const auto q = random<float>({2, 3, 5, 20}, 1), rows = cache.decoded();
-    auto out = unwritten<float>({2, 3, 5, 16}), want = out;
-    heed::attend(attention{}, q.in(), heed::latent_source(cache, 16), out.in());
-    heed::attend(attention{}, q.in(), rows.in(), rows.in().slice_channels(0, 16), want.in());
-    for (heed::index b = 0; b < 2; ++b)
-      for (heed::index h = 0; h < 3; ++h)
-        check_close(out.head(b, h), want.head(b, h), tolerance<float>(8, 20));
-  }
+  const auto q = random<float>({2, 3, 5, 20}, 1), values = random<float>({2, 1, 90, 20}, 2);
+  auto out = unwritten<float>({2, 3, 5, 16}), want = out;
+  const codes groups(values, 4);
+  const auto rows = groups.decoded();
+  heed::attend(attention{}, q.in(), heed::latent_source(groups, 16), out.in());
+  heed::attend(attention{}, q.in(), rows.in(), rows.in().slice_channels(0, 16), want.in());
+  for (heed::index b = 0; b < 2; ++b)
+    for (heed::index h = 0; h < 3; ++h)
+      check_close(out.head(b, h), want.head(b, h), tolerance<float>(8, 20));
+  // One scale a row is a path of its own, with errors of its own: the bits of a source that says it
+  // all by itself.
+  const twice one(values, 20);
+  heed::attend(attention{}, q.in(), heed::latent_source<codes>(one, 16), out.in());
+  heed::attend(attention{}, q.in(), one, want.in());
+  CHECK(out.data == want.data);
 }
 
 TEST_CASE("a latent source knows what its rows know, and no more channels") {
