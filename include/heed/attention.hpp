@@ -19,6 +19,7 @@
 #include <heed/attention/problem.hpp>
 #include <heed/attention/ranges.hpp>
 #include <heed/attention/replay.hpp>
+#include <heed/attention/row_block.hpp>
 #include <heed/attention/rows.hpp>
 #include <heed/attention/spec.hpp>
 #include <heed/attention/split.hpp>
@@ -120,8 +121,12 @@
 #include <heed/simd/convert.hpp>
 #include <heed/simd/dual.hpp>
 #include <heed/simd/exp2.hpp>
+#include <heed/simd/integer_tile.hpp>
+#include <heed/simd/integers.hpp>
 #include <heed/simd/lanes.hpp>
 #include <heed/simd/pack.hpp>
+#include <heed/simd/quantize.hpp>
+#include <heed/simd/row_blocks.hpp>
 #include <heed/simd/row_tile.hpp>
 #include <heed/simd/row_tile_scalar.hpp>
 #include <heed/simd/rows.hpp>
