@@ -59,6 +59,9 @@
 #include <heed/kv/placed.hpp>
 #include <heed/kv/quantize.hpp>
 #include <heed/kv/quantized.hpp>
+#include <heed/kv/rerotate.hpp>
+#include <heed/kv/ring.hpp>
+#include <heed/kv/rolling.hpp>
 #include <heed/kv/rows.hpp>
 #include <heed/kv/shared_prefix.hpp>
 #include <heed/kv/side.hpp>
@@ -66,6 +69,7 @@
 #include <heed/kv/source.hpp>
 #include <heed/kv/store.hpp>
 #include <heed/kv/stored.hpp>
+#include <heed/kv/streaming.hpp>
 #include <heed/kv/tensors.hpp>
 #include <heed/kv/token_lists.hpp>
 #include <heed/kv/tokens.hpp>
