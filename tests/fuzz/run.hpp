@@ -7,9 +7,9 @@
 
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 
 #include "fuzz/inputs.hpp"
+#include "fuzz/setting.hpp"
 #include "fuzz/specs.hpp"
 #include "fuzz/tally.hpp"
 #include "support/catch.hpp"
@@ -112,11 +112,6 @@ template <class Spec> void one_call(engine& random, workspace& scratch, tally& t
           }
         }
     }
-}
-
-inline double setting(const char* name, double otherwise) {
-  const char* given = std::getenv(name);
-  return given ? std::atof(given) : otherwise;
 }
 
 // One call a spec and round, in turn; every spec has at least one.
