@@ -173,7 +173,7 @@ struct stored_tile {
 
 // S = q Kᵀ for few queries and rows of keys as they lie.
 void row_scores(trial& t, heed::kv_type type, index rows, index depth) {
-  constexpr index keys = sizes::row_keys;
+  constexpr index keys = 32;
   const stored_tile k(type, keys, depth, 1);
   const auto q = bench::normal_numbers(rows * depth, 2);
   auto s = zeros(rows * keys), want = s, unit = zeros(rows);
@@ -197,7 +197,7 @@ void row_scores(trial& t, heed::kv_type type, index rows, index depth) {
 
 // O += P V for few queries and rows of values as they lie.
 void row_accumulate(trial& t, heed::kv_type type, index rows, index channels) {
-  constexpr index keys = sizes::row_keys;
+  constexpr index keys = 32;
   const stored_tile v(type, keys, channels, 1);
   const auto p = bench::normal_numbers(rows * keys, 2);
   auto o = zeros(rows * channels), want = o;

@@ -69,6 +69,9 @@ template <class T, class Arch, class Spec> class split {
         group_(p.shape.group()),
         watched_(p.to.observe ? p.to.observe->wants() : observer::needs::rows) {
     if constexpr (has_extra) extra_ = spec.extra.slots();
+    const kv_type type = p.source ? stored_type() : kv_type_of(p.k.type);
+    tile_ = std::clamp(tuned::split_bytes / bytes_of(type, p.shape.depth) / 16 * 16, index{16},
+                       tile_keys);
     shape_ = {.rows = group_ * items_.longest_queries(),
               .width = read_.width,
               .value_depth = p.shape.value_depth,
@@ -115,6 +118,12 @@ template <class T, class Arch, class Spec> class split {
   }
 
  private:
+  // How the first key there is is stored.
+  kv_type stored_type() const {
+    for (index i = 0; i < items_.count(); ++i)
+      if (items_[i].keys > 0 && p_.shape.kv_heads > 0) return source_.run(i, 0, 0).k.type;
+    return kv_type::f32;
+  }
   // Some tasks for every thread there may be, and ranges long enough that starting one is cheap.
   index range_of(index keys) const {
     // An observer is told of a row by one worker, its keys in order.
@@ -199,8 +208,8 @@ template <class T, class Arch, class Spec> class split {
                    at.pieces[at.count++] = {run.k, run.v, first - s.slot - tile.begin, run.count};
                  });
   }
-  static span first_tile(span keys) {
-    return {keys.begin, std::min(keys.begin / tile_keys * tile_keys + tile_keys, keys.end)};
+  span first_tile(span keys) const {
+    return {keys.begin, std::min(keys.begin / tile_ * tile_ + tile_, keys.end)};
   }
 
   // Keys that some row sees, tile by tile; the rows of the next tile are asked for meanwhile.
@@ -322,7 +331,7 @@ template <class T, class Arch, class Spec> class split {
   kv_ref source_;
   split_scale scale_;
   block_shape shape_;
-  index group_, extra_ = 0;
+  index group_, extra_ = 0, tile_ = 0;
   observer::needs watched_;
 };
 

@@ -28,7 +28,7 @@ namespace detail {
 
 template <class Arch, int R, int J>
 HEED_INLINE void integer_dots(const unsigned char* k, index stride, const std::int16_t* q,
-                              index q_stride, index depth, std::intptr_t ahead, float* sums) {
+                              index q_stride, index depth, const ahead_of& next, float* sums) {
   using V = integers<Arch>;
   constexpr index W = 2 * V::lanes;
   const std::int8_t* key[J];
@@ -50,8 +50,8 @@ HEED_INLINE void integer_dots(const unsigned char* k, index stride, const std::i
   };
   index c = 0;
   for (; c + W <= depth; c += W) {
-    if (ahead != 0 && c % 64 == 0) HEED_UNROLL
-    for (int j = 0; j < J; ++j) ask(key[j] + c, ahead);
+    if (next.at && c % 64 == 0) HEED_UNROLL
+    for (int j = 0; j < J; ++j) next.ask(j, c);
     add(c, V::widen, V::load);
   }
   if (const index rest = depth - c; rest > 0)
@@ -67,7 +67,6 @@ HEED_NOINLINE void integer_scores(const stored_rows& k, index keys, const std::i
                                   index q_stride, const float* unit, index depth, float* s,
                                   index s_pitch, const unsigned char* next) {
   constexpr int J = shape<float, Arch>::row_block / R;
-  const std::intptr_t ahead = distance(k.data, next);
   for (index first = 0; first < keys; first += integer_keys) {
     const stored_rows at = k.from(first);
     const index some = std::min(integer_keys, keys - first);
@@ -77,8 +76,9 @@ HEED_NOINLINE void integer_scores(const stored_rows& k, index keys, const std::i
     const auto block = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
       for (; j + N <= some; j += N) {
         float sums[R * N];
-        integer_dots<Arch, R, N>(at.data + j * at.stride, at.stride, q, q_stride, depth, ahead,
-                                 sums);
+        const index row = (first + j) * k.stride;
+        integer_dots<Arch, R, N>(k.data + row, k.stride, q, q_stride, depth,
+                                 by_blocks(next ? next + row : next, k.stride, depth, N), sums);
         HEED_UNROLL for (int r = 0; r < R; ++r)
             std::memcpy(s + r * s_pitch + first + j, sums + r * N, N * sizeof(float));
       }
@@ -94,8 +94,8 @@ HEED_NOINLINE void integer_scores(const stored_rows& k, index keys, const std::i
 // O of R queries and 2 · NV vectors of channels from `d` on, `rest` of them where not Whole.
 template <class Arch, int R, int NV, bool Whole>
 HEED_INLINE void integer_sums(const stored_rows& v, index keys, const std::int16_t* w,
-                              const float* unit, index d, index rest, std::intptr_t ahead, float* o,
-                              index o_stride) {
+                              const float* unit, index d, index rest, const ahead_of& next,
+                              float* o, index o_stride) {
   using V = integers<Arch>;
   using A = typename V::arch;
   constexpr index W = 2 * V::lanes;
@@ -112,8 +112,8 @@ HEED_INLINE void integer_sums(const stored_rows& v, index keys, const std::int16
   for (index j = 0; j < keys; j += 2) {
     const unsigned char* a = v.data + j * v.stride + d;
     const unsigned char* b = j + 1 < keys ? a + v.stride : a;  // its weight is 0
-    if (ahead != 0) HEED_UNROLL
-    for (index i = 0; i < NV * W; i += 64) ask(a + i, ahead), ask(b + i, ahead);
+    if (next.at) HEED_UNROLL
+    for (index i = 0; i < NV * W; i += 64) next.ask(j, i), next.ask(j + 1, i);
     typename V::words one[2 * NV];
     HEED_UNROLL for (int n = 0; n < NV; ++n) {
       V::pairs(codes(a + n * W), codes(b + n * W), one[2 * n], one[2 * n + 1]);
@@ -145,7 +145,6 @@ HEED_NOINLINE void integer_accumulate(const stored_rows& v, index keys, const fl
                                       const unsigned char* next) {
   constexpr index W = 2 * integers<Arch>::lanes;
   constexpr int NV = std::min(shape<float, Arch>::row_block / R, 8) / 2;
-  const std::intptr_t ahead = distance(v.data, next);
   for (index first = 0; first < keys; first += integer_keys) {
     const stored_rows at = v.from(first);
     const index some = std::min(integer_keys, keys - first);
@@ -160,16 +159,20 @@ HEED_NOINLINE void integer_accumulate(const stored_rows& v, index keys, const fl
       if (some % 2) w[r * integer_keys + some] = 0;
     }
     index d = 0;
+    const unsigned char* const following = next ? next + first * v.stride : next;
+    const auto ahead = [&](index width) {
+      return by_slices(following, v.stride, channels, some, d, width);
+    };
     const auto block = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
       for (; d + N * W <= channels; d += N * W)
-        integer_sums<Arch, R, N, true>(at, some, w, unit, d, W, ahead_at<std::int8_t>(d, ahead), o,
-                                       o_stride);
+        integer_sums<Arch, R, N, true>(at, some, w, unit, d, W, ahead(N * W), o, o_stride);
     };
     block(std::integral_constant<int, NV>{});
     if constexpr (NV > 2) block(std::integral_constant<int, 2>{});
     if constexpr (NV > 1) block(std::integral_constant<int, 1>{});
     if (d < channels)
-      integer_sums<Arch, R, 1, false>(at, some, w, unit, d, channels - d, ahead, o, o_stride);
+      integer_sums<Arch, R, 1, false>(at, some, w, unit, d, channels - d, ahead(channels - d), o,
+                                      o_stride);
   }
 }
 

@@ -10,23 +10,30 @@
 
 namespace heed::simd::detail {
 
-// From a row of this tile to that of the next one, bytes; 0 where there is none.
-inline std::intptr_t distance(const void* from, const void* to) {
-  return to ? static_cast<std::intptr_t>(reinterpret_cast<std::uintptr_t>(to) -
-                                         reinterpret_cast<std::uintptr_t>(from))
-            : 0;
-}
-HEED_INLINE void ask([[maybe_unused]] const void* p, [[maybe_unused]] std::intptr_t ahead) {
-#if defined(__GNUC__)
-  asm volatile("");  // else g++ drops the call: see `prefetch`
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) +
-                                                   static_cast<std::uintptr_t>(ahead)));
-#endif
-}
+// The lines of the next tile, one at (row, byte); null where there is none. Rows that lie together
+// are asked for in the order of memory, whatever order the kernel reads its own in: a memory
+// controller is faster at that.
+struct ahead_of {
+  const unsigned char* at = nullptr;
+  index row = 0, byte = 1;  // bytes from row to row, and for a byte
 
-// Slices of a row that share a line ask for it once.
-template <class S> std::intptr_t ahead_at(index channel, std::intptr_t ahead) {
-  return channel * index(sizeof(S)) % 64 == 0 ? ahead : 0;
+  HEED_INLINE void ask([[maybe_unused]] index r, [[maybe_unused]] index b) const {
+#if defined(__GNUC__)
+    asm volatile("");  // else g++ drops the call: see `prefetch`
+    __builtin_prefetch(at + r * row + b * byte);
+#endif
+  }
+};
+// For blocks of `rows` rows, all bytes of a block before the next block.
+inline ahead_of by_blocks(const unsigned char* next, index stride, index bytes, index rows) {
+  return stride == bytes ? ahead_of{next, 64, rows} : ahead_of{next, stride, 1};
+}
+// For slices of `width` bytes from `byte` on, all rows of a slice before the next slice.
+inline ahead_of by_slices(const unsigned char* next, index stride, index bytes, index rows,
+                          index byte, index width) {
+  if (!next) return {};
+  return stride == bytes ? ahead_of{next + byte * rows, width, 1}
+                         : ahead_of{next + byte, stride, 1};
 }
 
 // f(blocks of 4 and of 1 rows, first row). Two rows one by one take no longer than together: either

@@ -29,7 +29,7 @@ namespace detail {
 // S of R queries and J rows, side by side in registers: acc[r * J + j].
 template <class T, class Arch, class S, int R, int J>
 HEED_INLINE void row_dots(const unsigned char* k, index stride, const T* q, index q_stride,
-                          index depth, std::intptr_t ahead, T* s, index s_pitch) {
+                          index depth, const ahead_of& next, T* s, index s_pitch) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>, line = 64 / index(sizeof(S));
   constexpr index step = W < line ? line : W;
@@ -55,13 +55,13 @@ HEED_INLINE void row_dots(const unsigned char* k, index stride, const T* q, inde
   const auto whole = [](const auto* p) HEED_INLINE_LAMBDA { return widen<T, Arch>(p); };
   index c = 0;
   for (; c + step <= depth; c += step) {
-    if (ahead != 0) HEED_UNROLL
-    for (int j = 0; j < J; ++j) ask(key[j] + c, ahead);
+    if (next.at) HEED_UNROLL
+    for (int j = 0; j < J; ++j) next.ask(j, c * index(sizeof(S)));
     HEED_UNROLL for (index n = 0; n < step; n += W) add(c + n, whole, whole);
   }
   if (c < depth) {
-    if (ahead != 0) HEED_UNROLL
-    for (int j = 0; j < J; ++j) ask(key[j] + c, ahead);
+    if (next.at) HEED_UNROLL
+    for (int j = 0; j < J; ++j) next.ask(j, c * index(sizeof(S)));
     for (; c + W <= depth; c += W) add(c, whole, whole);
     const index rest = depth - c;
     const auto some = [&](const auto* p)
@@ -78,12 +78,13 @@ template <class T, class Arch, class S, int R>
 HEED_NOINLINE void row_scores(const stored_rows& k, index keys, const T* q, index q_stride,
                               index depth, T* s, index s_pitch, const unsigned char* next) {
   constexpr int J = shape<T, Arch>::row_block / R;
-  const std::intptr_t ahead = distance(k.data, next);
   index j = 0;
   const auto some = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
     for (; j + N <= keys; j += N)
-      row_dots<T, Arch, S, R, N>(k.data + j * k.stride, k.stride, q, q_stride, depth, ahead, s + j,
-                                 s_pitch);
+      row_dots<T, Arch, S, R, N>(
+          k.data + j * k.stride, k.stride, q, q_stride, depth,
+          by_blocks(next ? next + j * k.stride : next, k.stride, depth * index(sizeof(S)), N),
+          s + j, s_pitch);
   };
   some(std::integral_constant<int, J>{});
   some(std::integral_constant<int, 1>{});
@@ -92,7 +93,7 @@ HEED_NOINLINE void row_scores(const stored_rows& k, index keys, const T* q, inde
 // O of R queries and NV vectors of channels from `d` on; `rest` of them in the last vector.
 template <class T, class Arch, class S, int R, int NV, bool Whole>
 HEED_INLINE void row_sums(const unsigned char* v, index stride, index keys, const T* p,
-                          index p_pitch, index d, index rest, std::intptr_t ahead, T* o,
+                          index p_pitch, index d, index rest, const ahead_of& next, T* o,
                           index o_stride) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
@@ -108,8 +109,8 @@ HEED_INLINE void row_sums(const unsigned char* v, index stride, index keys, cons
   };
   const unsigned char* row = v + d * index(sizeof(S));
   for (index j = 0; j < keys; ++j, row += stride) {
-    if (ahead != 0) HEED_UNROLL
-    for (index i = 0; i < bytes; i += 64) ask(row + i, ahead);
+    if (next.at) HEED_UNROLL
+    for (index i = 0; i < bytes; i += 64) next.ask(j, i);
     B one[NV];
     HEED_UNROLL for (int n = 0; n < NV; ++n) {
       one[n] = part(reinterpret_cast<const S*>(row), n);
@@ -138,18 +139,21 @@ HEED_NOINLINE void row_accumulate(const stored_rows& v, index keys, const T* p, 
                                   index channels, T* o, index o_stride, const unsigned char* next) {
   constexpr index W = width<T, Arch>;
   constexpr int NV = shape<T, Arch>::row_block / R;
-  const std::intptr_t ahead = distance(v.data, next);
+  constexpr index unit = index(sizeof(S));
+  const auto ahead = [&](index d, index count) {
+    return by_slices(next, v.stride, channels * unit, keys, d * unit, count * unit);
+  };
   index d = 0;
   const auto some = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
     for (; d + N * W <= channels; d += N * W)
-      row_sums<T, Arch, S, R, N, true>(v.data, v.stride, keys, p, p_pitch, d, W,
-                                       ahead_at<S>(d, ahead), o, o_stride);
+      row_sums<T, Arch, S, R, N, true>(v.data, v.stride, keys, p, p_pitch, d, W, ahead(d, N * W), o,
+                                       o_stride);
   };
   if constexpr (NV > 1) some(std::integral_constant<int, std::min(NV, 4)>{});
   some(std::integral_constant<int, 1>{});
   if (d < channels)
-    row_sums<T, Arch, S, R, 1, false>(v.data, v.stride, keys, p, p_pitch, d, channels - d, ahead, o,
-                                      o_stride);
+    row_sums<T, Arch, S, R, 1, false>(v.data, v.stride, keys, p, p_pitch, d, channels - d,
+                                      ahead(d, channels - d), o, o_stride);
 }
 
 }  // namespace detail

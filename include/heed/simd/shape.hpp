@@ -26,10 +26,6 @@ template <class T, class Arch> struct shape {
   // Accumulators of the kernels over stored rows: half of the registers, the rest for what rows
   // share. 4 queries and D 128 take 39 cycles a key on AVX-512 (32 are products), 73 on AVX2 (64).
   static constexpr int row_block = registers / 2;
-  // Keys of a tile of stored rows, while the next one is asked for. From memory, 16 / 32 / 64 keys
-  // of D 128 gave 28 / 27 / 26 GB/s as f32, 32 / 32 / 33 as f16, 20 / 25 / 25 as int8; 32 keys of
-  // f32 14 without asking.
-  static constexpr index row_keys = 32;
   // Keys of a piece of a tile that a mask cuts through.
   static constexpr index backward_cut = 24;
   // Keys scored between two requests for rows of a score table.
@@ -38,10 +34,13 @@ template <class T, class Arch> struct shape {
   static constexpr index panels = 4;
   // Up to this many queries and keys a call is dearer than its products: driver `few`.
   static constexpr index few = 4;
-  // Driver `split` takes calls of up to this many queries a head; keys of its tiles, of the
-  // shortest range that is worth a task, and how many tasks it aims at.
+  // Driver `split` takes calls of up to this many queries a head. Its tiles have `split_bytes` of
+  // keys, 16 to `split_keys` of them: those of two tiles and their values stay in L1, and the next
+  // tile arrives while one is worked on (16 keys of 512 bytes: 30 GB/s, 32 keys: 25; but 64 of
+  // 128). How long the shortest range is that is worth a task, and how many tasks it aims at.
   static constexpr index split_queries = 8;
-  static constexpr index split_keys = 32;
+  static constexpr index split_keys = 64;
+  static constexpr index split_bytes = 8192;
   static constexpr index split_range = 512;
   static constexpr index split_tasks = 64;
   // A call is cut into this many tasks at least, where its shape allows: two threads stay even.
