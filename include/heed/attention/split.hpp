@@ -39,11 +39,12 @@ template <class T, class Arch, class Spec> class split {
   struct block : row_block<T, Arch> {
     index rows = 0;
     head* heads = nullptr;
-    T* shown = nullptr;  // scores for the observer
+    T* shown = nullptr;            // scores for the observer
+    tile_piece* pieces = nullptr;  // of two tiles
   };
   // Where the keys of a tile lie.
   struct places {
-    tile_piece pieces[tile_keys];
+    tile_piece* pieces = nullptr;
     index count = 0;
   };
 
@@ -139,7 +140,8 @@ template <class T, class Arch, class Spec> class split {
   index task_bytes() const {
     return aligned_bytes(group_, sizeof(head)) +
            aligned_bytes(group_ * interval_scratch(), sizeof(index)) +
-           aligned_bytes(tile_keys, sizeof(T)) + row_block<T, Arch>::bytes(shape_);
+           aligned_bytes(tile_keys, sizeof(T)) + aligned_bytes(2 * tile_keys, sizeof(tile_piece)) +
+           row_block<T, Arch>::bytes(shape_);
   }
   // Memory of a task, and which keys its rows may see.
   block taken(const sequence& s, index h, arena& scratch) const {
@@ -147,13 +149,14 @@ template <class T, class Arch, class Spec> class split {
     head* const heads = scratch.take<head>(group_);
     index* const intervals = scratch.take<index>(group_ * interval_scratch());
     T* const shown = scratch.take<T>(tile_keys);
+    tile_piece* const pieces = scratch.take<tile_piece>(2 * tile_keys);
     for (index g = 0; g < group_; ++g) {
       head& one = *new (heads + g) head{};
       one.h = h * group_ + g, one.rows = one.pitch = s.rows;
       if constexpr (masks)
         if (s.rows > 0) read_.collect(one, s, intervals + g * interval_scratch());
     }
-    return {row_block<T, Arch>(shape_, scratch, group_ * s.rows), s.rows, heads, shown};
+    return {row_block<T, Arch>(shape_, scratch, group_ * s.rows), s.rows, heads, shown, pieces};
   }
 
   // The keys of `in` that some row may see.
@@ -205,7 +208,8 @@ template <class T, class Arch, class Spec> class split {
     at.count = 0;
     for_each_run(source_, s.batch, h, {s.slot + tile.begin, s.slot + tile.end},
                  [&](const kv_run& run, index first) {
-                   at.pieces[at.count++] = {run.k, run.v, first - s.slot - tile.begin, run.count};
+                   new (at.pieces + at.count++)
+                       tile_piece{run.k, run.v, first - s.slot - tile.begin, run.count};
                  });
   }
   span first_tile(span keys) const {
@@ -214,7 +218,7 @@ template <class T, class Arch, class Spec> class split {
 
   // Keys that some row sees, tile by tile; the rows of the next tile are asked for meanwhile.
   void visit(block& x, const sequence& s, index h, span keys) const {
-    places both[2];
+    places both[] = {{x.pieces}, {x.pieces + tile_keys}};
     places *now = both, *next = both + 1;
     span tile = first_tile(keys);
     locate(s, h, tile, *now);

@@ -66,7 +66,7 @@ template <class Arch, int R>
 HEED_NOINLINE void integer_scores(const stored_rows& k, index keys, const std::int16_t* q,
                                   index q_stride, const float* unit, index depth, float* s,
                                   index s_pitch, const unsigned char* next) {
-  constexpr int J = shape<float, Arch>::row_block / R;
+  constexpr int J = std::min(shape<float, Arch>::row_block / R, 8);
   for (index first = 0; first < keys; first += integer_keys) {
     const stored_rows at = k.from(first);
     const index some = std::min(integer_keys, keys - first);
@@ -168,7 +168,6 @@ HEED_NOINLINE void integer_accumulate(const stored_rows& v, index keys, const fl
         integer_sums<Arch, R, N, true>(at, some, w, unit, d, W, ahead(N * W), o, o_stride);
     };
     block(std::integral_constant<int, NV>{});
-    if constexpr (NV > 2) block(std::integral_constant<int, 2>{});
     if constexpr (NV > 1) block(std::integral_constant<int, 1>{});
     if (d < channels)
       integer_sums<Arch, R, 1, false>(at, some, w, unit, d, channels - d, ahead(channels - d), o,

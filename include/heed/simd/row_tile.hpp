@@ -77,7 +77,7 @@ HEED_INLINE void row_dots(const unsigned char* k, index stride, const T* q, inde
 template <class T, class Arch, class S, int R>
 HEED_NOINLINE void row_scores(const stored_rows& k, index keys, const T* q, index q_stride,
                               index depth, T* s, index s_pitch, const unsigned char* next) {
-  constexpr int J = shape<T, Arch>::row_block / R;
+  constexpr int J = std::min(shape<T, Arch>::row_block / R, 8);
   index j = 0;
   const auto some = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
     for (; j + N <= keys; j += N)
