@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
-// Continues a text with a small decoder whose attention is heed's.
-#include <chrono>
+// Continues a text with a small decoder whose attention and caches are heed's.
+#define EIGEN_USE_THREADS
 #include <cstdio>
 #include <exception>
+#include <unsupported/Eigen/CXX11/Tensor>
 
-#include "../decoder/session.hpp"
+#include "clock.hpp"
 #include "models.hpp"
 #include "options.hpp"
 #include "weights.hpp"
@@ -18,6 +19,12 @@ void print(const std::string& text) {
   std::fflush(stdout);
 }
 
+std::string numbers(const decoder::ids& text) {
+  std::string all;
+  for (const std::int32_t token : text) all += (all.empty() ? "" : " ") + std::to_string(token);
+  return all;
+}
+
 int continue_text(const options& o) {
   const generate::speaker speaker = o.model.empty()
                                         ? generate::of_bytes(weights, "the weights built in")
@@ -28,22 +35,30 @@ int continue_text(const options& o) {
   decoder::ids text = tokenizer.encode(prompt);
   const int wanted = o.tokens > 0 ? o.tokens : speaker.llama2c ? 256 : 400;
 
-  const auto start = std::chrono::steady_clock::now();
-  decoder::session session(speaker.model);
+  Eigen::ThreadPool pool(o.threads);
+  const Eigen::ThreadPoolDevice device(&pool, o.threads);
+  const auto threads = heed::on(device);
+  decoder::session session(speaker.model, o.plan(static_cast<heed::index>(text.size()) + wanted),
+                           threads);
   decoder::random_numbers draw(o.seed);
-  print(prompt);
-  int added = 0;
-  for (std::span<const std::int32_t> fresh = text; added < wanted; ++added) {
-    const std::int32_t next = decoder::choose(session.read(fresh), o.temperature, draw);
-    if (tokenizer.ends(next)) break;
-    print(tokenizer.decode(text.back(), next));
+  generate::stage prefill("prefill", session), decode("decode", session);
+
+  print(o.numbers ? numbers(text) : prompt);
+  std::span<const std::int32_t> fresh = text;
+  for (int added = 0; added < wanted; ++added) {
+    const std::int32_t next = (added == 0 ? prefill : decode).measured(fresh.size(), [&] {
+      return decoder::choose(session.read(fresh), o.temperature, draw);
+    });
+    if (tokenizer.ends(next) && !o.endless) break;
+    print(o.numbers ? " " + std::to_string(next) : tokenizer.decode(text.back(), next));
     text.push_back(next);
     fresh = std::span<const std::int32_t>(text).last(1);
   }
   print("\n");
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  std::fprintf(stderr, "%d tokens, %.0f a second\n", added, added / seconds);
+  prefill.report();
+  decode.report();
+  std::fprintf(stderr, "cache    %s, %s, %zu bytes\n", o.kind.c_str(), o.type.c_str(),
+               session.bytes());
   return 0;
 }
 
@@ -51,6 +66,9 @@ int continue_text(const options& o) {
 
 int main(int argc, char** argv) {
   CLI::App app("Continues a text with a small decoder");
+  app.failure_message([](const CLI::App*, const CLI::Error& error) {
+    return std::string("generate: ") + error.what() + "\n";
+  });
   options o;
   generate::declare(app, o);
   try {
