@@ -44,8 +44,8 @@ struct cache_plan {
     if (streams && p.sinks >= p.window)
       throw std::runtime_error(std::to_string(p.sinks) + " sinks leave nothing of a window of " +
                                std::to_string(p.window));
-    // The first row of a chunk must still be there when the last one is; until then it sees fewer
-    // tokens than that.
+    // The first row of a chunk must still be there when the last one is. What those after it push
+    // out, it does not see.
     if (streams) p.chunk = std::min(p.chunk, p.window - p.sinks);
     return p;
   }

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <heed/heed.hpp>
 #include <heed/reference/attend.hpp>
+#include <vector>
 
 namespace {
 
@@ -108,6 +109,45 @@ void workspace() {
   report("workspace", difference(out, expected), out);
 }
 
+// Decoding: two sequences whose pages lie in one pool, in any order.
+void decode() {
+  using heed::as;
+  constexpr Eigen::Index steps = 40, page = 8, pages = steps / page;
+  tensor<4> key_pages(2 * pages, 2, page, 32), value_pages(2 * pages, 2, page, 32);
+  Eigen::Tensor<int, 2, Eigen::RowMajor> page_table(2, pages);
+  for (int i = 0; i < 2 * pages; ++i) page_table.data()[i] = (i * 3) % (2 * pages);
+  std::vector<int> lengths(2, 0);
+  const std::vector<float> sinks{0.5f, -1.0f, 0.0f, 2.0f};
+  const tensor<4> qs = random(2, 4, steps, 32), ks = random(2, 2, steps, 32),
+                  vs = random(2, 2, steps, 32);
+  const auto step_of = [](const tensor<4>& x, Eigen::Index t) {
+    tensor<4> one = x.chip<2>(t).reshape(Eigen::array<Eigen::Index, 4>{2, x.dimension(1), 1, 32});
+    return one;
+  };
+  tensor<4> q, k_new, v_new, out(2, 4, 1, 32), expected(2, 4, steps, 32);
+  Eigen::ThreadPool threads(2);
+  Eigen::ThreadPoolDevice cpu(&threads, 2);
+
+  // [decode]
+  // Pages [page, head, slot, D] of a pool, the pages of each sequence, one sink logit a query head.
+  heed::paged_tensors cache{.k = as<"BHLD">(key_pages),
+                            .v = as<"BHLD">(value_pages),
+                            .table = as<"BL">(page_table),
+                            .lengths = lengths};
+  const heed::attention decode{.mask = heed::window{.left = 15},
+                               .normalizer = heed::sink_softmax{sinks}};
+  for (int t = 0; t < steps; ++t) {
+    q = step_of(qs, t), k_new = step_of(ks, t), v_new = step_of(vs, t);  // your projections
+    cache.append(as<"BHLD">(k_new), as<"BHLD">(v_new));
+    heed::attend(decode, as<"BHLD">(q), cache, as<"BHLD">(out), heed::on(cpu));
+  }
+  // [/decode]
+
+  heed::reference::attend(decode, as<"BHLD">(qs), as<"BHLD">(ks), as<"BHLD">(vs),
+                          as<"BHLD">(expected));
+  report("decode", difference(out, step_of(expected, steps - 1)), out);
+}
+
 // The change of L = Σ out · d_out along a direction, and what the gradients say it is.
 void gradients() {
   using heed::as;
@@ -147,6 +187,7 @@ int main() {
   own_score();
   eigen();
   workspace();
+  decode();
   gradients();
   return failures == 0 ? 0 : 1;
 }
