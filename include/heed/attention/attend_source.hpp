@@ -20,6 +20,11 @@ HEED_NOINLINE void attend_source(const Spec& spec, const operand& q, const kv_re
   run<T, Arch>(spec, checked(spec, q, k, v, to, &source), executor, scratch);
 }
 
+// What a source makes of the caller's memory it may have to look at first (kv/paged_tensors.hpp).
+template <class Source> void check_source(const Source& source) {
+  if constexpr (requires { source.check(); }) source.check();
+}
+
 }  // namespace detail
 
 // The call of attend.hpp with the tokens of `source` for k and v. Query row r of sequence b sits at
@@ -29,6 +34,7 @@ HEED_NOINLINE void attend_source(const Spec& spec, const operand& q, const kv_re
 template <class Arch = simd::best, class Spec, storable Q, kv_source Source>
 void attend(const Spec& spec, const view<Q>& q, const Source& source, const outputs& to,
             const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
+  detail::check_source(source);
   detail::attend_source<compute_type<Q>, Arch>(spec, view<const Q>(q), source, to, executor,
                                                scratch);
 }

@@ -5,11 +5,13 @@
 // heads, and says where they lie and which positions they have:
 //   index batch() const, heads() const, depth() const, value_depth() const;
 //   index length(index b) const;
-//   index end(index b) const;                         // one beyond the position of the newest
-//   token kv_run run(index b, index h, index t) const;      // tokens from t on that lie together,
-//   >= 1
+//   index end(index b) const;       // one beyond the position of the newest token
+//   kv_run run(index b, index h, index t) const;      // tokens from t on that lie together, >= 1
 // Token t has position end - length + t. A source that has lost tokens in between (eviction) has
 //   const index* places(index b, index h) const;      // ascending positions, or null for the above
+// and one over memory of somebody else's may have
+//   void check() const;      // throws std::invalid_argument; attend calls it before it reads
+//   anything
 // The last query row of a call sits at the newest token.
 #pragma once
 
