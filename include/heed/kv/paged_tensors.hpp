@@ -8,6 +8,7 @@
 //   cache.append(as<"BLHD">(k_new), as<"BLHD">(v_new));
 #pragma once
 
+#include <heed/core/check.hpp>
 #include <heed/kv/source.hpp>
 #include <heed/simd/convert.hpp>
 #include <span>

@@ -10,8 +10,7 @@
 // Token t has position end - length + t. A source that has lost tokens in between (eviction) has
 //   const index* places(index b, index h) const;      // ascending positions, or null for the above
 // and one over memory of somebody else's may have
-//   void check() const;      // throws std::invalid_argument; attend calls it before it reads
-//   anything
+//   void check() const;      // throws std::invalid_argument; attend calls it first
 // The last query row of a call sits at the newest token.
 #pragma once
 
