@@ -134,6 +134,7 @@ inline operands draw_finite(call& c) {
 template <class Spec> void check_backward(call& c, workspace& scratch, tally& tally) {
   constexpr bool with_lse = has_lse<decltype(Spec::normalizer)>;
   engine& random = c.random;
+  c.backward = true;
   const Spec spec = draw_spec<Spec>(c);
   const operands x = draw_finite(c);
   const extents shape{c.batch, c.shape.heads, c.shape.queries, c.shape.value_depth};

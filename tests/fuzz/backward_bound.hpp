@@ -160,7 +160,7 @@ row_errors row_error(const Spec& spec, const backward_row& x, const row& given_d
     if constexpr (!std::is_same_v<decltype(Spec::score), none>)
       if (!pair.extra && std::isfinite(pair.s)) {
         const auto slope = [&](double at) {
-          return oracle::difference(
+          return oracle::kinked_difference(
               pair.raw, [&](double t) { return modified(spec.score, pair.raw + at + t, pair.at); });
         };
         const double m = slope(0);

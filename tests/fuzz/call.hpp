@@ -16,7 +16,8 @@ class call {
   problem_shape shape;  // as policies see it
   index batch = 1;      // of the tensors
   std::vector<int> cu_q, cu_k;
-  bool large = false;  // scores of about ±1e4
+  bool large = false;     // scores of about ±1e4
+  bool backward = false;  // every policy must have a derivative
 
   // At most so many pairs of a query and a key: the oracle looks at each, channel by channel.
   explicit call(engine& bits, index most_pairs = 30000) : random(bits) {

@@ -87,9 +87,13 @@ template <class A, class B> chain<A, B> draw(tag<chain<A, B>>, call& c) {
 
 inline any_score draw(tag<any_score>, call& c) {
   any_score s;
+  const bool differentiable = c.backward || c.chance(2);
+  const auto held = [&](auto score) {
+    return differentiable ? any_score::differentiable(score) : any_score(score);
+  };
   const auto one_of = [&]<class... S>(tag<S>... which) {
     index n = c.from(0, index(sizeof...(S)));
-    ((n-- == 0 ? void(s = any_score(draw(which, c))) : void()), ...);
+    ((n-- == 0 ? void(s = held(draw(which, c))) : void()), ...);
   };
   one_of(tag<softcap>{}, tag<alibi>{}, tag<bias>{}, tag<boolean_bias>{}, tag<key_bias>{},
          tag<relative_bias>{}, tag<clamp>{}, tag<temperature>{}, tag<scalable_softmax>{},

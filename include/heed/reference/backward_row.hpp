@@ -15,10 +15,21 @@ namespace heed::reference {
 namespace detail {
 
 // df(t)/dt at 0, where f belongs to an argument of size `at`; five points, off by about 1e-9 of f.
-// The step is short of nearly all kinks.
-template <class F> auto difference(double at, const F& f) {
-  const double h = 1e-6 * std::max(1.0, std::abs(at));
+template <class F> auto difference(double at, const F& f, double step = 1e-6) {
+  const double h = step * std::max(1.0, std::abs(at));
   const decltype(f(h)) slope = (f(-2 * h) - f(2 * h) + (f(h) - f(-h)) * 8.0) / (12 * h);
+  return slope;
+}
+// The same for an f that may have kinks: from closer by where one lies within the steps, as far as
+// f's own rounding lets that be seen.
+template <class F> double kinked_difference(double at, const F& f) {
+  double slope = difference(at, f);
+  for (const double step : {1e-8, 1e-10, 1e-12}) {
+    const double closer = difference(at, f, step);
+    const double noise = 1e-15 * (1 + std::abs(f(0.0))) / step;
+    if (!(std::abs(slope - closer) > 1e-4 * (1 + std::abs(slope)) + noise)) break;
+    slope = closer;
+  }
   return slope;
 }
 
@@ -87,7 +98,7 @@ double score_gradient(const N& given, const backward_row& x, const backward_pair
     return pair.p == 0 ? 0 : std::abs(pair.p) * pair.dp - pair.p * x.delta;
   } else {
     if (pair.s <= masked<double> / 2) return 0;
-    const double slope = difference(pair.s, [&](double t) { return weight(pair.s + t); });
+    const double slope = kinked_difference(pair.s, [&](double t) { return weight(pair.s + t); });
     const double sum = x.state.sum;
     const bool bounded = given.by == divisor::bounded_sum;
     const double moves = given.by == divisor::sum       ? 1
@@ -163,7 +174,7 @@ backward_row trace(const Spec& spec, const problem& p, const operand& d_out, con
     pair.ds = score_gradient(spec.normalizer, x, pair);
     if constexpr (!std::is_same_v<decltype(Spec::score), none>)
       if (!pair.extra && pair.ds != 0)
-        pair.slope = difference(
+        pair.slope = kinked_difference(
             pair.raw, [&](double t) { return modified(spec.score, pair.raw + t, pair.at); });
     if constexpr (heed::detail::own_products<decltype(Spec::similarity), double, simd::scalar>) {
       const auto of = [&](const row& q, const row& k) { return row{similarity(spec, q, k)}; };
