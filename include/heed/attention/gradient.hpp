@@ -145,8 +145,6 @@ namespace detail {
 // The sums of a call: `units` of them, each for a share of the work, added up in order at the end.
 template <class Spec> class gradient_sums {
  public:
-  static constexpr index most_units = 32;
-
   index score, similarity, normalizer, weights, query, key, value, output, extra;  // where
 
   gradient_sums(const Spec& spec, const spec_gradients<Spec>& g) : spec_(spec), g_(g) {
@@ -167,10 +165,10 @@ template <class Spec> class gradient_sums {
     turns_ = in_place(spec.score, g.score) || in_place(spec.weights, g.weights);
   }
 
-  index bytes() const { return most_units * size_ * index(sizeof(double)); }
+  index bytes() const { return simd::most_units * size_ * index(sizeof(double)); }
   void start(std::byte* memory) {
     at_ = reinterpret_cast<double*>(memory);
-    std::fill_n(at_, most_units * size_, 0.0);
+    std::fill_n(at_, simd::most_units * size_, 0.0);
     clear_gradient(spec_.score, g_.score);
     clear_gradient(spec_.weights, g_.weights);
     clear_gradient(spec_.output, g_.output);
@@ -181,9 +179,9 @@ template <class Spec> class gradient_sums {
     return weights > normalizer || extra > output || in_place(spec_.output, g_.output);
   }
   // Key range `range` of kv head `kv` belongs to one unit of so many.
-  index units(index ranges) const { return turns_ ? ranges : most_units; }
+  index units(index ranges) const { return turns_ ? ranges : simd::most_units; }
   index unit(index kv, index range, index ranges) const {
-    return turns_ ? range : (kv * ranges + range) % most_units;
+    return turns_ ? range : (kv * ranges + range) % simd::most_units;
   }
   double* of(index unit) const { return at_ + unit * size_; }
 
@@ -192,7 +190,7 @@ template <class Spec> class gradient_sums {
       spec_.normalizer.add_gradient(g_.normalizer, at, lse, delta, of(unit) + normalizer);
   }
   void deliver() const {
-    for (index u = 1; u < most_units; ++u)
+    for (index u = 1; u < simd::most_units; ++u)
       for (index i = 0; i < size_; ++i) at_[i] += of(u)[i];
     heed::deliver(spec_.score, g_.score, at_ + score);
     heed::deliver(spec_.similarity, g_.similarity, at_ + similarity);

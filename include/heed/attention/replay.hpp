@@ -82,7 +82,6 @@ template <class T> class row_states final : public observer {
 // How a call is cut; from its shape alone, so that no sum depends on the threads.
 template <class T, class Arch> struct replay_plan {
   using tuned = simd::shape<T, Arch>;
-  static constexpr index most_units = 32;  // shares of work with sums of their own
 
   index panels, rows;              // of a query head, whole panels
   index panels_per_chunk, chunks;  // chunks of panels are prepared and finished side by side
@@ -93,7 +92,7 @@ template <class T, class Arch> struct replay_plan {
   replay_plan(index queries, index keys, index heads, index most_ranges) {
     panels = (queries + tuned::panel - 1) / tuned::panel;
     rows = panels * tuned::panel;
-    panels_per_chunk = std::max(tuned::panels, (panels + most_units - 1) / most_units);
+    panels_per_chunk = std::max(tuned::panels, (panels + simd::most_units - 1) / simd::most_units);
     chunks = (panels + panels_per_chunk - 1) / panels_per_chunk;
     keys = std::max<index>(keys, 1);
     const index tiles = (keys + tuned::backward_keys - 1) / tuned::backward_keys;

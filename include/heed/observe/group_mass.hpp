@@ -10,7 +10,7 @@
 // have one label.
 #pragma once
 
-#include <heed/observe/lanes.hpp>
+#include <heed/observe/kept_gradient.hpp>
 #include <span>
 
 namespace heed {
@@ -23,8 +23,8 @@ class group_mass final : public observer {
   void start(const observed_call& call) override {
     const auto size = static_cast<index>(labels_.size());
     if (size != call.shape.keys && size != call.batch * call.shape.keys)
-      check::fail("heed::group_mass", "there must be one label a key, or one a key and batch item");
-    detail::check_observed("heed::group_mass", "the mass", to_,
+      check::fail(name, "there must be one label a key, or one a key and batch item");
+    detail::check_observed(name, "the mass", to_,
                            {call.batch, call.shape.heads, call.shape.queries, to_.extent[3]});
     kept_.start(call, groups(), call.shape.queries);
     per_item_ = size == call.shape.keys ? 0 : call.shape.keys;
@@ -36,40 +36,23 @@ class group_mass final : public observer {
   }
 
   // dL/dp_ij = g of the group of j, g = dL/dπ [B,H,Lq,G]; of the call that the observer saw last.
-  class gradient final : public observed_gradient {
-   public:
-    gradient(const group_mass& seen, const operand& g) : seen_(seen), g_(checked(seen, g)) {}
-    void add(const tile& at, const float*, float* dp) const override { each(at, dp); }
-    void add(const tile& at, const double*, double* dp) const override { each(at, dp); }
-    double delta(const row_position& at) const override {
-      double sum = 0;
-      for (index g = 0; g < seen_.groups(); ++g)
-        sum += *g_.lanes(at.b, at.h, g, at.row) * seen_.kept_.get(at.b, at.h, g, at.row);
-      return sum;
-    }
-
-   private:
-    static const operand& checked(const group_mass& seen, const operand& g) {
-      detail::check_observed("heed::group_mass", "its gradient", g, seen.to_.extent);
-      return g;
-    }
-    template <class T> void each(const tile& at, T* dp) const {
-      const int* const labels = seen_.labels_at(at);
-      for (index j = 0; j < at.keys; ++j)
-        if (seen_.grouped(labels[j])) g_.add(at, labels[j], dp + j * at.pitch);
-    }
-
-    const group_mass& seen_;
-    detail::row_gradients g_;
-  };
+  using gradient = detail::kept_gradient<group_mass>;
 
  private:
+  friend class detail::kept_gradient<group_mass>;
+  static constexpr const char* name = "heed::group_mass";
+
   index groups() const { return to_.extent[3]; }
   bool grouped(int label) const { return label >= 0 && label < groups(); }
   const int* labels_at(const tile& at) const {
     return labels_.data() + kept_.item(at.b) * per_item_ + at.slot;
   }
 
+  template <class F> void each_number(const tile& at, F f) const {
+    const int* const labels = labels_at(at);
+    for (index j = 0; j < at.keys; ++j)
+      if (grouped(labels[j])) f(labels[j], j);
+  }
   template <class T> void add(const observed_panel<T>& x) {
     const tile& at = x.at;
     const int* const labels = labels_at(at);

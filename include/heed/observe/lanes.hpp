@@ -99,10 +99,17 @@ template <class T> void rescale_lanes(const T* factor, index rows, index each, T
   });
 }
 
+inline void check_observed(const char* who, const char* name, const operand& x,
+                           const extents& wanted) {
+  if (x.extent != wanted || (!x.present() && wanted[0] * wanted[1] * wanted[2] * wanted[3] > 0))
+    check::fail(who, std::string(name) + " must be " + check::print(wanted), {{name, x}});
+}
+
 // The gradient of what an observer returned, [B,H,Lq,n], in the order of panels.
 class row_gradients {
  public:
-  explicit row_gradients(const operand& g) : extent_(g.extent) {
+  row_gradients(const char* who, const operand& g, const extents& wanted) : extent_(g.extent) {
+    check_observed(who, "its gradient", g, wanted);
     of_.resize(static_cast<std::size_t>(g.extent[0] * g.extent[1] * g.extent[2] * g.extent[3]));
     std::vector<double> row(static_cast<std::size_t>(g.extent[3]));
     for (index b = 0; b < g.extent[0]; ++b)
@@ -127,11 +134,5 @@ class row_gradients {
   extents extent_;
   std::vector<double> of_;
 };
-
-inline void check_observed(const char* who, const char* name, const operand& x,
-                           const extents& wanted) {
-  if (x.extent != wanted || (!x.present() && wanted[0] * wanted[1] * wanted[2] * wanted[3] > 0))
-    check::fail(who, std::string(name) + " must be " + check::print(wanted), {{name, x}});
-}
 
 }  // namespace heed::detail

@@ -45,7 +45,8 @@ class row_entropy final : public observer {
   // dL/dp_ij = -g_i (log p_ij + 1), g = dL/dH [B,H,Lq]; of the call that the observer saw last.
   class gradient final : public observed_gradient {
    public:
-    gradient(const row_entropy& seen, const operand& g) : seen_(seen), g_(checked(seen, g)) {}
+    gradient(const row_entropy& seen, const operand& g)
+        : seen_(seen), g_("heed::row_entropy", g, seen.to_.extent) {}
     void add(const tile& at, const float* p, float* dp) const override { each(at, p, dp); }
     void add(const tile& at, const double* p, double* dp) const override { each(at, p, dp); }
     double delta(const row_position& at) const override {
@@ -54,10 +55,6 @@ class row_entropy final : public observer {
     }
 
    private:
-    static const operand& checked(const row_entropy& seen, const operand& g) {
-      detail::check_observed("heed::row_entropy", "its gradient", g, seen.to_.extent);
-      return g;
-    }
     template <class T> void each(const tile& at, const T* p, T* dp) const {
       const double* const g = g_.lanes(at.b, at.h, 0, at.row);
       T by[64];

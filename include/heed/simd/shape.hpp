@@ -57,4 +57,8 @@ template <class T, class Arch> struct shape {
 // them, and one large weight takes digits from no more.
 inline constexpr index integer_keys = 64;
 
+// Shares of a call that are worked on side by side, and that keep sums of their own: of its shape
+// alone, so that no sum depends on the threads.
+inline constexpr index most_units = 32;
+
 }  // namespace heed::simd
