@@ -129,8 +129,11 @@ template <class T, class Arch, class Spec> class split {
   index range_of(index keys) const {
     // An observer is told of a row by one worker, its keys in order.
     if (watched_ != observer::needs::rows) return items_.longest_keys() + 1;
-    const index least = tuned::split_range * ((shape_.rows + 15) / 16);
-    const index length = std::clamp(keys / tuned::split_tasks, least, 8 * least);
+    // Rows make the work of a key, and what a range leaves to be merged.
+    const index rows = std::max<index>(shape_.rows, 16);
+    const index least = std::max(16 * tuned::split_range / rows, 2 * tile_keys);
+    const index tasks = rows > 32 ? tuned::split_tasks / 4 : tuned::split_tasks;
+    const index length = std::clamp(keys / tasks, least, 8 * tuned::split_range);
     return (length + tile_keys - 1) / tile_keys * tile_keys;
   }
 
