@@ -116,7 +116,7 @@ TEST_CASE("h2o refuses what does not fit, and changes nothing") {
   CHECK_THROWS_AS(heed::h2o({1, 2}, 1, 1, -4), std::invalid_argument);
   heed::h2o policy({1, 1}, 2, 2, 4);
   const auto mass = masses(2, 4, 4, 3), few = masses(2, 4, 2, 3), odd = masses(2, 3, 4, 3),
-             batch = masses(1, 4, 4, 3);
+             batch = masses(3, 4, 4, 3);
   policy.append(0, 3);
   policy.add(0, mass.in());
   CHECK_THROWS_WITH(policy.append(0, 2), ContainsSubstring("capacity of 4"));

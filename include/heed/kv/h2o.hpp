@@ -4,9 +4,14 @@
 // most of it stay, and the `recent` last ones (Zhang et al., H2O).
 //
 //   h2o policy({.heavy = 128, .recent = 128}, batch, kv_heads, capacity);
-//   for (;;) {                                    // the prompt, then step by step
-//     cache.append(k, v);  attend(…);  column_mass(…, {.mass = mass});
-//     policy.append(b, tokens);  policy.add(b, mass);
+//   cache.append(b, k, v);  attend(…);                        // a prompt
+//   column_mass(spec, q, k, lse, {.mass = mass});
+//   policy.append(b, tokens);  policy.add(b, mass);
+//   for (;;) {                                                // each step, newest = {0}
+//     cache.append(k, v);
+//     rows seen(newest, weights);                             // weights [B,H,1,longest sequence]
+//     attend(spec, q, cache, {.out = out, .observe = &seen});
+//     policy.append(b, 1);  policy.add(b, one_row(weights));
 //     if (policy.full(b)) policy.keep(b, kept), cache.evict(b, kept), policy.evict(b, kept);
 //   }
 //
@@ -52,11 +57,13 @@ class h2o {
     for (index h = 0; h < heads_; ++h) std::fill_n(of(b, h) + length, tokens, 0.0);
     length += tokens;
   }
-  // mass [B,H,N] of one step, N at least the sequence's tokens.
+  // mass [B,H,N] of one step, or [1,H,N] of this sequence alone; N at least the sequence's tokens.
   void add(index b, const operand& mass) {
     const index count = length(b);
-    check_token_numbers(name, "the mass", mass, batch(), b, heads_, count);
-    sum_groups(mass, b, heads_, count, added_.data());
+    const bool alone = mass.extent[0] == 1;
+    const index from = alone ? 0 : b;
+    check_token_numbers(name, "the mass", mass, alone ? 1 : batch(), from, heads_, count);
+    sum_groups(mass, from, heads_, count, added_.data());
     for (index h = 0; h < heads_; ++h)
       for (index t = 0; t < count; ++t)
         of(b, h)[t] += added_[static_cast<std::size_t>(h * count + t)];

@@ -26,6 +26,12 @@ struct kept_tokens {
   const index* head(index h) const { return tokens.data() + h * count; }
 };
 
+// Weights of one query, [B,H,1,N] as observe/rows gives them, as what policies take, [B,H,N].
+template <class T> constexpr view<T> one_row(const view<T>& weights) {
+  const extents &e = weights.extent, &s = weights.stride;
+  return {weights.data, {e[0], e[1], e[3], e[2]}, {s[0], s[1], s[3], s[2]}};
+}
+
 // For each kv head the `budget` tokens of largest number(head, token) among the first
 // length - recent, and the `recent` last ones. Everything where there are no more. Allocates only
 // where `to` has never held as much.
