@@ -13,6 +13,7 @@ template <class Cache> void steps(kv_fuzzed<Cache> f, engine& random) {
   for (index n = between(random, 1, 60); n > 0; --n) {
     f.step();
     f.check();
+    if (one_in(random, 4)) f.attend();
   }
 }
 

@@ -4,6 +4,7 @@
 #include <heed/reference/kv/ring.hpp>
 #include <heed/reference/kv/streaming.hpp>
 
+#include "fuzz/kv_attend.hpp"
 #include "fuzz/kv_run.hpp"
 
 namespace heed::fuzz {
@@ -13,13 +14,15 @@ struct rolling {
   kv_shape shape;
   kv_formats formats;
   index first, window, slack;
+  bool clean;  // whether all that is appended is finite
 
   rolling(engine& random, bool streams)
       : shape(draw_kv_shape(random)),
         formats(draw_format(random, false), draw_format(random, false)),
         first(streams ? between(random, 0, 5) : 0),
         window(between(random, 1, 25)),
-        slack(between(random, 0, 6)) {}
+        slack(between(random, 0, 6)),
+        clean(one_in(random, 2)) {}
 
   bool good(const kv_format& f, const Eigen::MatrixXd& got, const Eigen::MatrixXd& want) const {
     return f.quantized() ? coded_as(f, got, want) : test::near(got, want, 0);
@@ -41,6 +44,26 @@ struct rolling {
         REQUIRE(good(formats.v, got.v, want.v));
       }
     }
+  }
+
+  // The model's tokens, codes as the cache has them: check() has seen that they are codes of those.
+  template <class Cache>
+  void attend(const Cache& cache, const test::model& all, engine& random) const {
+    model_source want{{}, {}, shape.heads, shape.depth, shape.value_depth};
+    for (index b = 0; b < shape.batch; ++b) {
+      const reference::kv::sequence& s = all[std::size_t(b)];
+      want.all.emplace_back(), want.ends.push_back(cache.end(b));
+      for (index h = 0; h < shape.heads && s.length > 0; ++h) {
+        const reference::kv::head& whole = s.heads[std::size_t(h)];
+        auto x = std::is_same_v<Cache, ring_kv> ? reference::kv::ring(whole, window)
+                                                : reference::kv::streaming(whole, first, window);
+        const reference::kv::head got = test::read_back(cache, b, h);
+        if (formats.k.quantized()) x.k = got.k;
+        if (formats.v.quantized()) x.v = got.v;
+        want.all.back().push_back(std::move(x));
+      }
+    }
+    if (want.ordinary()) attend_to(cache, want, formats, random);
   }
 
   // Tokens that may be taken back: what is visible after must never have been overwritten.
@@ -82,18 +105,19 @@ struct rolling {
           break;
         }
         case 3: {
-          const kv_chunk c(shape, 1, n, false, random);
+          const kv_chunk c(shape, 1, n, clean, random);
           cache.append(b, c.k.read(), c.v.read());
           grow(b, c, 0);
           break;
         }
         default: {
-          const kv_chunk c(shape, shape.batch, n, false, random);
+          const kv_chunk c(shape, shape.batch, n, clean, random);
           cache.append(c.k.read(), c.v.read());
           for (index i = 0; i < shape.batch; ++i) grow(i, c, i);
         }
       }
       check(cache, all);
+      if (one_in(random, 6)) attend(cache, all, random);
     }
   }
 };
