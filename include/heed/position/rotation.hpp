@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <heed/core/check.hpp>
+#include <heed/simd/rotate.hpp>
 #include <heed/simd/sincos.hpp>
 #include <numbers>
 #include <vector>

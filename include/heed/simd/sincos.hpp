@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Sines and cosines of many angles, and the rotation of channel pairs by them.
+// Sines and cosines of many angles.
 //
 // The angle is reduced in double: x = n·π/2 + r, |r| <= π/4 with π/2 in two parts; then Taylor sums
 // in r² (float: 2e-10 absolute, so the result is the nearest float or its neighbour; double: 2e-16
@@ -137,26 +137,6 @@ HEED_NOINLINE void sincos_rows(double first, index skip, index rows, const doubl
   for (index row = skip; row < rows; ++row) {
     detail::narrow<float, Arch>(s + row * most_angles, count, sine + (row - skip) * most_angles);
     detail::narrow<float, Arch>(c + row * most_angles, count, cosine + (row - skip) * most_angles);
-  }
-}
-
-// (a, b) <- (a cos - b sin, a sin + b cos) for a = first[c · step], b = second[c · step].
-template <class T, class Arch>
-HEED_NOINLINE void rotate(T* first, T* second, index step, index count, const T* sine,
-                          const T* cosine) {
-  constexpr index W = width<T, Arch>;
-  index c = 0;
-  if (step == 1)
-    for (; c + W <= count; c += W) {
-      const auto a = load<T, Arch>(first + c), b = load<T, Arch>(second + c);
-      const auto s = load<T, Arch>(sine + c), o = load<T, Arch>(cosine + c);
-      simd::store(first + c, batch<T, Arch>(a * o - b * s));
-      simd::store(second + c, batch<T, Arch>(a * s + b * o));
-    }
-  for (; c < count; ++c) {
-    const T a = first[c * step], b = second[c * step];
-    first[c * step] = a * cosine[c] - b * sine[c];
-    second[c * step] = a * sine[c] + b * cosine[c];
   }
 }
 
