@@ -90,11 +90,33 @@ template <class T, class Arch> HEED_INLINE batch<T, Arch> widen(const std::int8_
   return detail::widen_each<T, Arch>(p);
 }
 
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+namespace detail {
+
+// Sixteen lanes; masked out elements are not read.
+HEED_INLINE __m512 widen_masked(const half* p, __mmask16 lanes) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, p));
+}
+HEED_INLINE __m512 widen_masked(const bfloat* p, __mmask16 lanes) {
+  const __m512i bits = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, p));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 16));
+}
+HEED_INLINE __m512 widen_masked(const std::int8_t* p, __mmask16 lanes) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(lanes, p)));
+}
+
+}  // namespace detail
+#endif
+
 // The first `count` elements, zero in the other lanes; 0 <= count <= lanes. Nothing else is read.
 template <class T, class Arch, class S>
 HEED_INLINE batch<T, Arch> widen_first(const S* p, index count) {
   if constexpr (std::is_same_v<S, T>) {
     return load_first<T, Arch>(p, count);
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  } else if constexpr (std::is_same_v<T, float> && sizeof(batch<T, Arch>) == 64) {
+    return detail::widen_masked(p, static_cast<__mmask16>((1U << count) - 1));
+#endif
   } else {
     S some[static_cast<std::size_t>(width<T, Arch>)] = {};
     for (index i = 0; i < count; ++i) some[i] = p[i];
