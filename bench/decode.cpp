@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: BSL-1.0
 // One query a sequence, as when a decoder writes. Cases:
-//   decode/<type>/...     f32, f16, bf16; int8: a float scale a row; int8g32, int4g32: scale and
-//   zero
-//                         point of 16 bits for 32 channels. Against every peer; 16 bits and codes
-//                         also against f32, vs_f32
+//   decode/<type>/...     f32, f16, bf16, as plain tensors; int8: kv_as::int8(); int8g32, int4g32:
+//                         scale and zero point of 16 bits for 32 channels. Against every peer; 16
+//                         bits and codes also against f32, vs_f32
 //   decode/short/...      f32, one cache that stays in the processor's caches
 //   decode/draft4/...     f32, four queries, causal; vs_one, a call with one
 //   decode/window1024/... f32, the last 1024 keys and the first 4; vs_plain, as many keys unmasked
 //   decode/ragged/...     f16, eight sequences of 100 to 30000 tokens; vs_one_by_one
-//   decode/paged16/..., paged64: f32 in pages; vs_flat
+//   decode/paged16/..., paged64: f32 in pages of the caller's, in random order; vs_flat
+//   decode/mla/...        latent attention, absorbed: 16 heads, rows of 512 + 64 channels, f32;
+//                         `fma_share` of the peak of multiply-adds, which binds before memory does
+//   decode/append/<type>/..., paged16: a token more for each of 8 sequences; `ns` a token
 // `gbps` counts the bytes of keys and values, scales included; `share` is of the rate at which as
 // many threads read memory, taken in the same run. Every call but the short ones finds its keys in
 // memory: caches (as of several layers) take turns that are together four times as large as L3.
@@ -18,6 +20,10 @@
 #include "support/calls.hpp"
 
 #include <heed/attention.hpp>
+#include <heed/heads/mla.hpp>
+#include <heed/kv/latent.hpp>
+#include <heed/kv/paged.hpp>
+#include <heed/kv/quantized.hpp>
 
 #if defined(__GLIBC__)
 #include <malloc.h>
@@ -27,16 +33,18 @@ namespace {
 
 using bench::buffer;
 using bench::device;
-using bench::format;
 using bench::index;
 using bench::shape;
-using bench::stored_cache;
 using bench::trial;
+using heed::contiguous_kv;
+using heed::kv_format;
 using heed::kv_type;
 
-const format f32{"f32", kv_type::f32}, f16{"f16", kv_type::f16}, bf16{"bf16", kv_type::bf16},
-    int8{"int8", kv_type::i8}, int8g32{"int8g32", kv_type::i8, 32},
-    int4g32{"int4g32", kv_type::i4, 32};
+const kv_format f32 = heed::kv_as::single(), f16 = heed::kv_as::half(),
+                bf16 = heed::kv_as::bfloat(), int8 = heed::kv_as::int8(),
+                int4g32 = heed::kv_as::int4().with_zero(),
+                int8g32{
+                    .type = kv_type::i8, .group = 32, .zero = true, .scale = heed::element::f16};
 
 constexpr auto all_keys = [](index, index) { return true; };
 
@@ -47,19 +55,28 @@ index layers_for(const trial& t, double bytes) {
   return t.timed() ? static_cast<index>(std::ceil(apart / bytes)) : 2;
 }
 
-std::vector<stored_cache> layers_of(const trial& t, const format& how, std::vector<index> lengths,
-                                    index page = 0) {
-  const shape& form = t.form();
-  const double bytes =
-      2.0 * static_cast<double>(std::accumulate(lengths.begin(), lengths.end(), index{0}) *
-                                form.kv_heads * how.bytes(form.dim));
-  std::vector<stored_cache> all;
-  for (index n = layers_for(t, bytes); n > 0; --n)
-    all.emplace_back(how, lengths, form.kv_heads, form.dim, page, n);
-  return all;
-}
 std::vector<index> equal_lengths(const shape& form) {
   return std::vector<index>(static_cast<std::size_t>(form.batch), form.keys);
+}
+// Bytes that a call reads of so many tokens.
+double bytes_of(const shape& form, const kv_format& how, index tokens) {
+  return 2.0 * static_cast<double>(tokens * form.kv_heads * bench::row_bytes(how, form.dim));
+}
+double bytes_of(const shape& form, const kv_format& how) {
+  return bytes_of(form, how, form.batch * form.keys);
+}
+contiguous_kv one_layer(const shape& form, const kv_format& how, const std::vector<index>& lengths,
+                        index seed = 0) {
+  return bench::contiguous({form.batch, form.kv_heads, form.dim, form.dim}, how, lengths, seed);
+}
+std::vector<contiguous_kv> layers_of(const trial& t, const kv_format& how) {
+  std::vector<contiguous_kv> all;
+  for (index n = layers_for(t, bytes_of(t.form(), how)); n > 0; --n)
+    all.push_back(one_layer(t.form(), how, equal_lengths(t.form()), n));
+  return all;
+}
+template <class Cache> Cache& in_turn(std::vector<Cache>& all, index turn) {
+  return all[static_cast<std::size_t>(turn) % all.size()];
 }
 
 // Calls `call(turn, executor)` for turn 0, 1, 2, …
@@ -89,22 +106,23 @@ struct decoding {
   }
   // On plain tensors where the elements have a type of their own.
   template <class Spec>
-  void run(const Spec& spec, const format& how, const stored_cache& cache,
+  void run(const Spec& spec, const kv_format& how, const contiguous_kv& cache,
            const heed::executor_ref& on) {
     const auto plain = [&]<class T>(std::type_identity<T>) {
-      heed::attend(spec, queries(), cache.keys<T>(), cache.values<T>(), results(), on, scratch);
+      const bench::plain_pair<T> x(cache, 0);
+      heed::attend(spec, queries(), x.k, x.v, results(), on, scratch);
     };
     if (how.type == kv_type::f32) return plain(std::type_identity<float>{});
     if (how.type == kv_type::f16) return plain(std::type_identity<Eigen::half>{});
     if (how.type == kv_type::bf16) return plain(std::type_identity<Eigen::bfloat16>{});
-    heed::attend(spec, queries(), cache, results(), on, scratch);
+    run(spec, cache, on);
   }
-  template <class Spec>
-  void run(const Spec& spec, const stored_cache& cache, const heed::executor_ref& on) {
-    heed::attend(spec, queries(), cache, results(), on, scratch);
+  template <class Spec, heed::kv_source Source>
+  void run(const Spec& spec, const Source& source, const heed::executor_ref& on) {
+    heed::attend(spec, queries(), source, results(), on, scratch);
   }
   template <class Sees>
-  void check(const std::string& who, const stored_cache& cache, const Sees& sees) const {
+  void check(const std::string& who, const heed::kv_ref& cache, const Sees& sees) const {
     bench::check_decoded(who, form, q.data(), cache, out.data(), bench::float_tolerance(form.dim),
                          sees);
   }
@@ -123,8 +141,8 @@ struct rivals {
   std::vector<std::unique_ptr<bench::decode_peer>> peers{};
   std::vector<buffer<float>> outs{}, floats{};
 
-  rivals(const trial& t, const format& how, const decoding& ours,
-         const std::vector<stored_cache>& caches, std::vector<bench::contender>& field) {
+  rivals(const trial& t, const kv_format& how, const decoding& ours,
+         const std::vector<contiguous_kv>& caches, std::vector<bench::contender>& field) {
     const shape& form = t.form();
     const bool half = how.type == kv_type::f16;
     if (how.type != kv_type::f32 && !half) return;
@@ -139,7 +157,7 @@ struct rivals {
     if (std::none_of(installed.begin(), installed.end(),
                      [&](const auto& one) { return t.wants(one->name()); }))
       return;
-    for (const stored_cache& cache : caches) {
+    for (const contiguous_kv& cache : caches) {
       const heed::kv_run run = cache.run(0, 0, 0);
       task.k.push_back(pointer(run.k)), task.v.push_back(pointer(run.v));
     }
@@ -162,32 +180,32 @@ struct rivals {
   }
 };
 
-void plain(trial& t, const format& how) {
+void plain(trial& t, const kv_format& how) {
   const shape& form = t.form();
-  const auto caches = layers_of(t, how, equal_lengths(form));
+  auto caches = layers_of(t, how);
   decoding ours{form}, wide{form};
   const heed::attention spec{};
   ours.run(spec, how, caches[0], {});
   ours.check("heed", caches[0], all_keys);
   std::vector<bench::contender> field;
   field.push_back(in_turns("heed", form.threads, [&](index turn, const heed::executor_ref& on) {
-    ours.run(spec, how, caches[static_cast<std::size_t>(turn) % caches.size()], on);
+    ours.run(spec, how, in_turn(caches, turn), on);
   }));
   const rivals others(t, how, ours, caches, field);
-  std::vector<stored_cache> floats;
+  std::vector<contiguous_kv> floats;
   if (how.type != kv_type::f32 && form.keys <= 32768) {
-    floats = layers_of(t, f32, equal_lengths(form));
+    floats = layers_of(t, f32);
     field.push_back(in_turns("f32", form.threads, [&](index turn, const heed::executor_ref& on) {
-      wide.run(spec, f32, floats[static_cast<std::size_t>(turn) % floats.size()], on);
+      wide.run(spec, f32, in_turn(floats, turn), on);
     }));
   }
-  t.measure_reads(std::move(field), caches[0].bytes(), limit);
+  t.measure_reads(std::move(field), bytes_of(form, how), limit);
 }
 
 void brief(trial& t) {
   const shape& form = t.form();
-  std::vector<stored_cache> cache;
-  cache.emplace_back(f32, equal_lengths(form), form.kv_heads, form.dim);
+  std::vector<contiguous_kv> cache;
+  cache.push_back(one_layer(form, f32, equal_lengths(form)));
   decoding ours{form};
   ours.run(heed::attention{}, f32, cache[0], {});
   ours.check("heed", cache[0], all_keys);
@@ -196,37 +214,35 @@ void brief(trial& t) {
     ours.run(heed::attention{}, f32, cache[0], on);
   }));
   const rivals others(t, f32, ours, cache, field);
-  t.measure_reads(std::move(field), cache[0].bytes(), limit);
+  t.measure_reads(std::move(field), bytes_of(form, f32), limit);
 }
 
 void drafted(trial& t) {
-  const shape &form = t.form(), single = bench::models::decoding(form.keys, form.threads);
-  shape one = single;
-  one.batch = form.batch, one.heads = form.heads, one.kv_heads = form.kv_heads;
-  const auto caches = layers_of(t, f32, equal_lengths(form));
+  const shape& form = t.form();
+  shape one = form;
+  one.queries = 1;
+  auto caches = layers_of(t, f32);
   decoding ours{form}, alone{one};
   const heed::attention spec{.mask = heed::causal{}};
   ours.run(spec, f32, caches[0], {});
   ours.check("heed with drafted tokens", caches[0], [](index q, index k) { return k <= q; });
-  const auto cache = [&](index turn) -> const stored_cache& {
-    return caches[static_cast<std::size_t>(turn) % caches.size()];
-  };
   t.measure_reads({in_turns("heed", form.threads,
                             [&](index turn, const heed::executor_ref& on) {
-                              ours.run(spec, f32, cache(turn), on);
+                              ours.run(spec, f32, in_turn(caches, turn), on);
                             }),
                    in_turns("one", form.threads,
                             [&](index turn, const heed::executor_ref& on) {
-                              alone.run(heed::attention{}, f32, cache(turn), on);
+                              alone.run(heed::attention{}, f32, in_turn(caches, turn), on);
                             })},
-                  caches[0].bytes(), limit);
+                  bytes_of(form, f32), limit);
 }
 
 // The query moves from call to call, so that its window lies elsewhere in memory.
 void windowed(trial& t) {
   const shape& form = t.form();
   const index sinks = 4, window = std::min<index>(1024, form.keys / 4);
-  const stored_cache cache(f32, equal_lengths(form), form.kv_heads, form.dim);
+  const contiguous_kv cache = one_layer(form, f32, equal_lengths(form));
+  const bench::plain_pair<float> x(cache, 0);
   decoding ours{form}, dense{form};
   const auto spec = [&](index turn) {
     const index places = form.keys / window - 1;
@@ -237,7 +253,6 @@ void windowed(trial& t) {
   ours.run(spec(0), f32, cache, {});
   ours.check("heed with a window", cache,
              [&](index q, index k) { return k < sinks || k > q - window; });
-  const double bytes = 2.0 * static_cast<double>((window + sinks) * form.kv_heads * form.dim * 4);
   t.measure_reads({in_turns("heed", form.threads,
                             [&](index turn, const heed::executor_ref& on) {
                               ours.run(spec(turn), f32, cache, on);
@@ -246,11 +261,11 @@ void windowed(trial& t) {
                             [&](index turn, const heed::executor_ref& on) {
                               const index first = spec(turn).offset + 1 - window - sinks;
                               heed::attend(heed::attention{}, dense.queries(),
-                                           cache.keys<float>().slice_rows(first, window + sinks),
-                                           cache.values<float>().slice_rows(first, window + sinks),
-                                           dense.results(), on, dense.scratch);
+                                           x.k.slice_rows(first, window + sinks),
+                                           x.v.slice_rows(first, window + sinks), dense.results(),
+                                           on, dense.scratch);
                             })},
-                  bytes, limit);
+                  bytes_of(form, f32, window + sinks), limit);
 }
 
 void ragged(trial& t) {
@@ -258,55 +273,117 @@ void ragged(trial& t) {
   std::vector<index> lengths{100, 300, 1000, 3000, 6000, 12000, 20000, 30000};
   lengths.resize(static_cast<std::size_t>(form.batch));
   for (index& n : lengths) n = std::max<index>(1, n * form.keys / 30000);
-  const auto caches = layers_of(t, f16, lengths);
+  const double bytes =
+      bytes_of(form, f16, std::accumulate(lengths.begin(), lengths.end(), index{0}));
+  std::vector<contiguous_kv> caches;
+  for (index n = layers_for(t, bytes); n > 0; --n)
+    caches.push_back(one_layer(form, f16, lengths, n));
   decoding ours{form}, apart{form};
   const heed::attention spec{};
   ours.run(spec, caches[0], {});
   ours.check("heed on sequences of different lengths", caches[0], all_keys);
-  const auto cache = [&](index turn) -> const stored_cache& {
-    return caches[static_cast<std::size_t>(turn) % caches.size()];
-  };
   const auto one_by_one = [&](index turn, const heed::executor_ref& on) {
-    const stored_cache& all = cache(turn);
     for (index b = 0; b < form.batch; ++b) {
-      const index rows = all.length(b);
-      const heed::kv_run run = all.run(b, 0, 0);
-      const auto part = [&](const heed::stored_rows& x) {
-        return bench::heads_outside(reinterpret_cast<const Eigen::half*>(x.data), 1, form.kv_heads,
-                                    rows, form.dim);
-      };
+      const bench::plain_pair<Eigen::half> x(in_turn(caches, turn), b);
       const index first = b * form.heads * form.dim;
       heed::attend(spec, bench::heads_outside(apart.q.data() + first, 1, form.heads, 1, form.dim),
-                   part(run.k), part(run.v),
+                   x.k, x.v,
                    bench::heads_outside(apart.out.data() + first, 1, form.heads, 1, form.dim), on,
                    apart.scratch);
     }
   };
-  t.measure_reads(
-      {in_turns("heed", form.threads,
-                [&](index turn, const heed::executor_ref& on) { ours.run(spec, cache(turn), on); }),
-       in_turns("one_by_one", form.threads, one_by_one)},
-      caches[0].bytes(), limit);
+  t.measure_reads({in_turns("heed", form.threads,
+                            [&](index turn, const heed::executor_ref& on) {
+                              ours.run(spec, in_turn(caches, turn), on);
+                            }),
+                   in_turns("one_by_one", form.threads, one_by_one)},
+                  bytes, limit);
 }
 
 void paged(trial& t, index page) {
   const shape& form = t.form();
-  const auto caches = layers_of(t, f32, equal_lengths(form), page),
-             flat = layers_of(t, f32, equal_lengths(form));
+  auto flat = layers_of(t, f32);
+  std::vector<bench::shuffled_pages> caches;
+  for (index n = layers_for(t, bytes_of(form, f32)); n > 0; --n)
+    caches.emplace_back(form.kv_heads, form.dim, form.keys, page, n);
   decoding ours{form}, plain{form};
   const heed::attention spec{};
-  ours.run(spec, caches[0], {});
-  ours.check("heed on pages", caches[0], all_keys);
-  t.measure_reads(
-      {in_turns("heed", form.threads,
-                [&](index turn, const heed::executor_ref& on) {
-                  ours.run(spec, caches[static_cast<std::size_t>(turn) % caches.size()], on);
-                }),
-       in_turns("flat", form.threads,
-                [&](index turn, const heed::executor_ref& on) {
-                  plain.run(spec, flat[static_cast<std::size_t>(turn) % flat.size()], on);
-                })},
-      caches[0].bytes(), limit);
+  ours.run(spec, caches[0].cache(), {});
+  ours.check("heed on pages", caches[0].cache(), all_keys);
+  t.measure_reads({in_turns("heed", form.threads,
+                            [&](index turn, const heed::executor_ref& on) {
+                              ours.run(spec, in_turn(caches, turn).cache(), on);
+                            }),
+                   in_turns("flat", form.threads,
+                            [&](index turn, const heed::executor_ref& on) {
+                              plain.run(spec, f32, in_turn(flat, turn), on);
+                            })},
+                  bytes_of(form, f32), limit);
+}
+
+// Attention to the rows alone, without the products before and after it.
+void latent(trial& t) {
+  const shape& form = t.form();
+  const index content = 128, rope = 64, rank = form.dim - rope;
+  const double bytes = bytes_of(form, f32) / 2;
+  std::vector<contiguous_kv> caches;
+  for (index n = layers_for(t, bytes); n > 0; --n)
+    caches.push_back(
+        bench::contiguous({form.batch, form.kv_heads, form.dim, 0}, f32, equal_lengths(form), n));
+  decoding ours{form};
+  const auto call = [&](index turn, const heed::executor_ref& on) {
+    const heed::latent_source rows(in_turn(caches, turn), rank);
+    heed::attend(heed::attention{.scale = heed::mla::scale(content, rope)}, ours.queries(), rows,
+                 bench::heads_outside(ours.out.data(), form.batch, form.heads, 1, rank), on,
+                 ours.scratch);
+  };
+  call(0, {});
+  bench::check_decoded("heed on latent rows", form, ours.q.data(),
+                       heed::latent_source(caches[0], rank), ours.out.data(),
+                       bench::float_tolerance(form.dim), all_keys, content + rope);
+  const double peak = t.timed() ? bench::fma_rate(form.threads) : 0;
+  const double best = t.measure_reads({in_turns("heed", form.threads, call)}, bytes, limit);
+  const double work =
+      2.0 * static_cast<double>(form.batch * form.heads * form.keys * (form.dim + rank));
+  t.note("gflops", work / best * 1e-9);
+  t.note("fma_share", work / best / std::max(peak, bench::fma_rate(form.threads)));
+}
+
+// Calls append(k, v) with one token for every sequence; a full cache begins anew.
+void append(trial& t, const kv_format& how, heed::kv_source auto cache) {
+  const shape& form = t.form();
+  index turn = 0;
+  const auto rows = [&](index seed) {
+    auto x = bench::noise(seed, form.batch * form.kv_heads, 1, form.dim);
+    return heed::view<const float>(x.data, {form.batch, form.kv_heads, 1, form.dim});
+  };
+  const auto call = [&] {
+    if (cache.length(0) == form.keys)
+      for (index b = 0; b < form.batch; ++b) cache.truncate(b, 0);
+    const index seed = turn++ % 64;
+    cache.append(rows(2 * seed), rows(2 * seed + 1));
+  };
+  // The first tokens are what was appended, to within half a step of the format.
+  for (index n = 0; n < form.keys; ++n) call();
+  const double step = how.quantized() ? 0.5 / 127 : how.type == kv_type::f16 ? 0x1p-11 : 0;
+  std::vector<float> row(static_cast<std::size_t>(form.dim));
+  for (index n = 0; n < std::min<index>(form.keys, 64); ++n)
+    for (index b = 0; b < form.batch; ++b)
+      for (index h = 0; h < form.kv_heads; ++h)
+        for (const bool keys : {true, false}) {
+          const auto run = cache.run(b, h, n);
+          heed::load_stored(keys ? run.k : run.v, 0, form.dim, row.data());
+          const auto want = rows(2 * n + (keys ? 0 : 1));
+          float top = 0;
+          for (index c = 0; c < form.dim; ++c) top = std::max(top, std::abs(want(b, h, 0, c)));
+          for (index c = 0; c < form.dim; ++c)
+            if (!(std::abs(row[static_cast<std::size_t>(c)] - want(b, h, 0, c)) <=
+                  step * (1 + 0x1p-10) * double{top}))
+              bench::fail("append keeps another row");
+        }
+  const double best =
+      t.measure_bytes({bench::timed("heed", call)}, bytes_of(form, how, form.batch));
+  t.note("ns", best / static_cast<double>(form.batch) * 1e9);
 }
 
 std::string name(const std::string& kind, const shape& form) {
@@ -318,10 +395,12 @@ void add_all(bench::suite& all, int threads) {
   const auto add = [&](const std::string& kind, const shape& form, auto body) {
     all.add(name(kind, form), form, body);
   };
-  const auto of = [](const format& how) { return [&how](trial& t) { plain(t, how); }; };
-  for (const format* how : {&f32, &f16, &bf16, &int8})
+  const auto of = [](const kv_format& how) { return [&how](trial& t) { plain(t, how); }; };
+  const std::vector<std::pair<std::string, const kv_format*>> types{
+      {"f32", &f32}, {"f16", &f16}, {"bf16", &bf16}, {"int8", &int8}};
+  for (const auto& [name, how] : types)
     for (index keys = 1024; keys <= 65536; keys *= 2)
-      add(how->name, bench::models::decoding(keys, threads), of(*how));
+      add(name, bench::models::decoding(keys, threads), of(*how));
   for (const index keys : {8192, 32768}) {
     const shape form = bench::models::decoding(keys, threads);
     add("int8g32", form, of(int8g32));
@@ -341,6 +420,27 @@ void add_all(bench::suite& all, int threads) {
   add("ragged", batch, ragged);
   for (const index keys : {128, 256, 512})
     add("short", bench::models::decoding(keys, threads), brief);
+  for (const index keys : {4096, 16384})
+    add("mla",
+        {.heads = 16, .kv_heads = 1, .queries = 1, .keys = keys, .dim = 576, .threads = threads},
+        latent);
+  if (threads > 1) return;
+  shape many = bench::models::decoding(4096, 1);
+  many.batch = 8;
+  const auto store = [](const shape& form) {
+    return heed::kv_shape{form.batch, form.kv_heads, form.dim, form.dim};
+  };
+  for (const auto& [name, how] : types)
+    if (how != &bf16)
+      add("append/" + name, many, [store, how = how](trial& t) {
+        append(t, *how, contiguous_kv(store(t.form()), t.form().keys, *how));
+      });
+  add("append/paged16", many, [store](trial& t) {
+    const shape& form = t.form();
+    const index pages = (form.keys + 15) / 16;
+    append(t, f32,
+           heed::paged_kv(store(form), {.pages = form.batch * pages, .page = 16, .table = pages}));
+  });
 }
 
 }  // namespace

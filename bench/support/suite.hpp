@@ -112,12 +112,13 @@ class trial {
     if (timed()) state_->counters[name] = value;
   }
 
-  // As `measure`, but the counter is `gbps`, for kernels that only move data.
-  void measure_bytes(std::vector<contender> field, double bytes);
+  // As `measure`, but the counter is `gbps`, for kernels that only move data. Gives the seconds of
+  // the best run, 0 in smoke mode.
+  double measure_bytes(std::vector<contender> field, double bytes);
 
   // The same for calls that read `bytes` of memory; `share` is of the rate at which that many
   // threads can read.
-  void measure_reads(std::vector<contender> field, double bytes, const budget& limit = {});
+  double measure_reads(std::vector<contender> field, double bytes, const budget& limit = {});
 
   // Where onnxruntime-node is installed; empty for nowhere.
   const std::string& ort() const;
@@ -242,13 +243,16 @@ inline void trial::measure(std::vector<contender> field, double work, const budg
   state_->counters["share_median"] = work / times[0].median() / peak;
 }
 
-inline void trial::measure_bytes(std::vector<contender> field, double bytes) {
-  if (!timed()) return;
-  state_->counters["gbps"] = bytes / time(field, {})[0].best() * 1e-9;
+inline double trial::measure_bytes(std::vector<contender> field, double bytes) {
+  if (!timed()) return 0;
+  const double best = time(field, {})[0].best();
+  state_->counters["gbps"] = bytes / best * 1e-9;
+  return best;
 }
 
-inline void trial::measure_reads(std::vector<contender> field, double bytes, const budget& limit) {
-  if (!timed()) return;
+inline double trial::measure_reads(std::vector<contender> field, double bytes,
+                                   const budget& limit) {
+  if (!timed()) return 0;
   const double before = read_bandwidth(form_.threads);
   const auto times = time(field, limit);
   const double most = std::max(before, read_bandwidth(form_.threads));
@@ -256,6 +260,7 @@ inline void trial::measure_reads(std::vector<contender> field, double bytes, con
   state_->counters["gbps"] = bytes / times[0].best() * 1e-9;
   state_->counters["share"] = bytes / times[0].best() / most;
   state_->counters["share_median"] = bytes / times[0].median() / most;
+  return times[0].best();
 }
 
 inline void trial::measure_with_peers(contender ours, const inputs& in) {
