@@ -20,35 +20,44 @@ namespace heed::simd {
 
 namespace detail {
 
-template <class T, class Arch, int MR, int NV>
+// Parts: sums of half the channels each, in registers where there are enough, else onto S.
+template <class T, class Arch, int MR, int NV, int Parts = 1>
 HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch, index depth, T* s,
                              index s_pitch, bool add) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
-  B acc[MR][NV];
-  HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] =
-      B(T(0));
-  HEED_UNROLL_4
-  for (index c = 0; c < depth; ++c) {
-    B lane[NV];
-    HEED_UNROLL for (int v = 0; v < NV; ++v) {
-      lane[v] = simd::load<T, Arch>(q + c * pitch + v * W);
-      keep(lane[v]);
-    }
-    HEED_UNROLL for (int i = 0; i < MR; ++i) {
-      const B one(key[i * stride + c]);
+  const index half = Parts == 1 ? depth : depth / 8 * 4;
+  if constexpr (Parts == 2 && shape<T, Arch>::registers < 2 * MR * NV + NV + 1) {
+    scores_rows<T, Arch, MR, NV>(key, stride, q, pitch, half, s, s_pitch, add);
+    return scores_rows<T, Arch, MR, NV>(key + half, stride, q + half * pitch, pitch, depth - half,
+                                        s, s_pitch, true);
+  }
+  B acc[Parts][MR][NV];
+  HEED_UNROLL for (int part = 0; part < Parts; ++part) {
+    auto& sum = acc[part];
+    HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] =
+        B(T(0));
+    HEED_UNROLL_4
+    for (index c = part * half, end = part == 0 ? half : depth; c < end; ++c) {
+      B lane[NV];
       HEED_UNROLL for (int v = 0; v < NV; ++v) {
-        acc[i][v] = simd::fma(one, lane[v], acc[i][v]);
-        in_order(acc[i][v]);
+        lane[v] = simd::load<T, Arch>(q + c * pitch + v * W);
+        keep(lane[v]);
+      }
+      HEED_UNROLL for (int i = 0; i < MR; ++i) {
+        const B one(key[i * stride + c]);
+        HEED_UNROLL for (int v = 0; v < NV; ++v) {
+          sum[i][v] = simd::fma(one, lane[v], sum[i][v]);
+          in_order(sum[i][v]);
+        }
       }
     }
   }
-  if (add) {
-    HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v) acc[i][v] =
-        simd::load<T, Arch>(s + i * s_pitch + v * W) + acc[i][v];
+  HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v) {
+    T* const x = s + i * s_pitch + v * W;
+    const B all = Parts == 1 ? acc[0][i][v] : B(acc[0][i][v] + acc[Parts - 1][i][v]);
+    simd::store(x, add ? B(simd::load<T, Arch>(x) + all) : all);
   }
-  HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v)
-      simd::store(s + i * s_pitch + v * W, acc[i][v]);
 }
 
 template <class T, class Arch, int MR, int NV>
@@ -81,15 +90,15 @@ HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v
   }
 }
 
-template <class T, class Arch, int NV>
+template <class T, class Arch, int NV, int Parts>
 HEED_NOINLINE void scores(const T* key, index stride, index keys, const T* q, index pitch,
                           index depth, T* s, index s_pitch, bool add) {
   constexpr int MR = shape<T, Arch>::rows;
   index j = 0;
   const auto rows = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
     for (; j + N <= keys; j += N)
-      scores_rows<T, Arch, N, NV>(key + j * stride, stride, q, pitch, depth, s + j * s_pitch,
-                                  s_pitch, add);
+      scores_rows<T, Arch, N, NV, Parts>(key + j * stride, stride, q, pitch, depth, s + j * s_pitch,
+                                         s_pitch, add);
   };
   // One vector alone needs twice the rows to hide the latency of its multiply-adds.
   if constexpr (NV == 1) rows(std::integral_constant<int, 2 * MR>{});
@@ -114,18 +123,18 @@ HEED_NOINLINE void accumulate(const T* p, index pitch, index keys, const T* v, i
 
 }  // namespace detail
 
-// `vectors` is 1, 2 or 3.
+// `vectors` is 1, 2 or 3. Many channels are summed in two parts: where one key takes nearly all the
+// weight, the error of its score is that of the output.
 template <class T, class Arch>
 void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
             index depth, T* s, index s_pitch, bool add = false) {
-  switch (vectors) {
-    case 1:
-      return detail::scores<T, Arch, 1>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
-    case 2:
-      return detail::scores<T, Arch, 2>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
-    default:
-      return detail::scores<T, Arch, 3>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
-  }
+  const auto of = [&]<int NV>(std::integral_constant<int, NV>) {
+    const auto f = depth < 64 ? detail::scores<T, Arch, NV, 1> : detail::scores<T, Arch, NV, 2>;
+    f(key, stride, keys, q, pitch, depth, s, s_pitch, add);
+  };
+  if (vectors == 1) return of(std::integral_constant<int, 1>{});
+  if (vectors == 2) return of(std::integral_constant<int, 2>{});
+  of(std::integral_constant<int, 3>{});
 }
 template <class T, class Arch>
 void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
