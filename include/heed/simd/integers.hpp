@@ -78,7 +78,16 @@ template <class V> HEED_INLINE void keep_words([[maybe_unused]] V& v) {
 }
 // `load` of the first `count` of a vector of numbers, zeros for the rest.
 template <class V, class E, class F>
-HEED_INLINE typename V::words some_words(const E* p, index count, const F& load) {
+HEED_INLINE typename V::words some_words(const E* p, index count, [[maybe_unused]] const F& load) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+  if constexpr (sizeof(typename V::words) == 64) {  // what is masked out is not read
+    const auto lanes = static_cast<__mmask32>((std::uint64_t{1} << count) - 1);
+    if constexpr (sizeof(E) == 1)
+      return _mm512_cvtepi8_epi16(_mm256_maskz_loadu_epi8(lanes, p));
+    else
+      return _mm512_maskz_loadu_epi16(lanes, p);
+  }
+#endif
   E some[static_cast<std::size_t>(2 * V::lanes)] = {};
   for (index i = 0; i < count; ++i) some[i] = p[i];
   return load(some);
