@@ -20,20 +20,26 @@ namespace heed::simd {
 
 namespace detail {
 
-// Parts: sums of half the channels each, in registers where there are enough, else onto S.
-template <class T, class Arch, int MR, int NV, int Parts = 1>
+// From so many channels on they are summed in two parts.
+inline constexpr index parted_depth = 64;
+
+// The channels [0, depth) in one part where that is 1, in halves where it is 2: both in registers
+// where there are enough, else the second onto S.
+template <class T, class Arch, int MR, int NV, int Most = 2>
 HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch, index depth, T* s,
                              index s_pitch, bool add) {
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
-  const index half = Parts == 1 ? depth : depth / 8 * 4;
-  if constexpr (Parts == 2 && shape<T, Arch>::registers < 2 * MR * NV + NV + 1) {
-    scores_rows<T, Arch, MR, NV>(key, stride, q, pitch, half, s, s_pitch, add);
-    return scores_rows<T, Arch, MR, NV>(key + half, stride, q + half * pitch, pitch, depth - half,
-                                        s, s_pitch, true);
-  }
-  B acc[Parts][MR][NV];
-  HEED_UNROLL for (int part = 0; part < Parts; ++part) {
+  constexpr int parts = shape<T, Arch>::registers < 2 * MR * NV + NV + 1 ? 1 : Most;
+  const index half = depth < parted_depth || Most == 1 ? depth : depth / 8 * 4;
+  if constexpr (parts < Most)
+    if (half < depth) {
+      scores_rows<T, Arch, MR, NV, 1>(key, stride, q, pitch, half, s, s_pitch, add);
+      return scores_rows<T, Arch, MR, NV, 1>(key + half, stride, q + half * pitch, pitch,
+                                             depth - half, s, s_pitch, true);
+    }
+  B acc[parts][MR][NV];
+  HEED_UNROLL for (int part = 0; part < parts; ++part) {
     auto& sum = acc[part];
     HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v) sum[i][v] =
         B(T(0));
@@ -55,7 +61,7 @@ HEED_INLINE void scores_rows(const T* key, index stride, const T* q, index pitch
   }
   HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int v = 0; v < NV; ++v) {
     T* const x = s + i * s_pitch + v * W;
-    const B all = Parts == 1 ? acc[0][i][v] : B(acc[0][i][v] + acc[Parts - 1][i][v]);
+    const B all = parts == 1 ? acc[0][i][v] : B(acc[0][i][v] + acc[parts - 1][i][v]);
     simd::store(x, add ? B(simd::load<T, Arch>(x) + all) : all);
   }
 }
@@ -90,15 +96,15 @@ HEED_INLINE void accumulate_rows(const T* p, index pitch, index keys, const T* v
   }
 }
 
-template <class T, class Arch, int NV, int Parts>
+template <class T, class Arch, int NV>
 HEED_NOINLINE void scores(const T* key, index stride, index keys, const T* q, index pitch,
                           index depth, T* s, index s_pitch, bool add) {
   constexpr int MR = shape<T, Arch>::rows;
   index j = 0;
   const auto rows = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
     for (; j + N <= keys; j += N)
-      scores_rows<T, Arch, N, NV, Parts>(key + j * stride, stride, q, pitch, depth, s + j * s_pitch,
-                                         s_pitch, add);
+      scores_rows<T, Arch, N, NV>(key + j * stride, stride, q, pitch, depth, s + j * s_pitch,
+                                  s_pitch, add);
   };
   // One vector alone needs twice the rows to hide the latency of its multiply-adds.
   if constexpr (NV == 1) rows(std::integral_constant<int, 2 * MR>{});
@@ -128,13 +134,14 @@ HEED_NOINLINE void accumulate(const T* p, index pitch, index keys, const T* v, i
 template <class T, class Arch>
 void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
             index depth, T* s, index s_pitch, bool add = false) {
-  const auto of = [&]<int NV>(std::integral_constant<int, NV>) {
-    const auto f = depth < 64 ? detail::scores<T, Arch, NV, 1> : detail::scores<T, Arch, NV, 2>;
-    f(key, stride, keys, q, pitch, depth, s, s_pitch, add);
-  };
-  if (vectors == 1) return of(std::integral_constant<int, 1>{});
-  if (vectors == 2) return of(std::integral_constant<int, 2>{});
-  of(std::integral_constant<int, 3>{});
+  switch (vectors) {
+    case 1:
+      return detail::scores<T, Arch, 1>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
+    case 2:
+      return detail::scores<T, Arch, 2>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
+    default:
+      return detail::scores<T, Arch, 3>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
+  }
 }
 template <class T, class Arch>
 void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
