@@ -66,7 +66,8 @@ template <class Cache> class kv_fuzzed {
     model_source want{{}, {}, cache.heads(), cache.depth(), cache.value_depth()};
     for (const auto& s : all) want.all.push_back(s.heads), want.ends.push_back(s.end);
     const bool blocks = formats_.k.channels || formats_.v.channels;
-    if (want.ordinary()) attend_to(cache, blocks ? kv_ref(cache) : kv_ref(want), formats_, random_);
+    if (want.ordinary())
+      attend_to(cache, blocks ? kv_ref(cache) : kv_ref(want), formats_, want.finite(), random_);
   }
 
   Cache cache;

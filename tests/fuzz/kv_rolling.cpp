@@ -63,7 +63,7 @@ struct rolling {
         want.all.back().push_back(std::move(x));
       }
     }
-    if (want.ordinary()) attend_to(cache, want, formats, random);
+    if (want.ordinary()) attend_to(cache, want, formats, want.finite(), random);
   }
 
   // Tokens that may be taken back: what is visible after must never have been overwritten.
