@@ -341,7 +341,8 @@ void latent(trial& t) {
   bench::check_decoded("heed on latent rows", form, ours.q.data(),
                        heed::latent_source(caches[0], rank), ours.out.data(),
                        bench::float_tolerance(form.dim), all_keys, content + rope);
-  const double peak = t.timed() ? bench::fma_rate(form.threads) : 0;
+  if (!t.timed()) return;
+  const double peak = bench::fma_rate(form.threads);
   const double best = t.measure_reads({in_turns("heed", form.threads, call)}, bytes, limit);
   const double work =
       2.0 * static_cast<double>(form.batch * form.heads * form.keys * (form.dim + rank));
@@ -363,24 +364,9 @@ void append(trial& t, const kv_format& how, heed::kv_source auto cache) {
     const index seed = turn++ % 64;
     cache.append(rows(2 * seed), rows(2 * seed + 1));
   };
-  // The first tokens are what was appended, to within half a step of the format.
   for (index n = 0; n < form.keys; ++n) call();
-  const double step = how.quantized() ? 0.5 / 127 : how.type == kv_type::f16 ? 0x1p-11 : 0;
-  std::vector<float> row(static_cast<std::size_t>(form.dim));
   for (index n = 0; n < std::min<index>(form.keys, 64); ++n)
-    for (index b = 0; b < form.batch; ++b)
-      for (index h = 0; h < form.kv_heads; ++h)
-        for (const bool keys : {true, false}) {
-          const auto run = cache.run(b, h, n);
-          heed::load_stored(keys ? run.k : run.v, 0, form.dim, row.data());
-          const auto want = rows(2 * n + (keys ? 0 : 1));
-          float top = 0;
-          for (index c = 0; c < form.dim; ++c) top = std::max(top, std::abs(want(b, h, 0, c)));
-          for (index c = 0; c < form.dim; ++c)
-            if (!(std::abs(row[static_cast<std::size_t>(c)] - want(b, h, 0, c)) <=
-                  step * (1 + 0x1p-10) * double{top}))
-              bench::fail("append keeps another row");
-        }
+    bench::check_appended(cache, how, n, rows(2 * n), rows(2 * n + 1));
   const double best =
       t.measure_bytes({bench::timed("heed", call)}, bytes_of(form, how, form.batch));
   t.note("ns", best / static_cast<double>(form.batch) * 1e9);

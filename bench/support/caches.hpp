@@ -97,6 +97,30 @@ class shuffled_pages {
   index heads_ = 0, page_ = 0, dim_ = 0;
 };
 
+// Token t of every sequence is what was appended, k and v [batch, heads, 1, dim], to within half a
+// step of the format.
+template <class Cache>
+void check_appended(const Cache& cache, const heed::kv_format& how, index t,
+                    const heed::view<const float>& k, const heed::view<const float>& v) {
+  const double step = how.quantized() ? 0.5 / 127 : how.type == heed::kv_type::f16 ? 0x1p-11 : 0;
+  const auto compare = [&](const heed::stored_rows& rows, const float* want, index channels) {
+    std::vector<float> got(static_cast<std::size_t>(channels));
+    heed::load_stored(rows, 0, channels, got.data());
+    double top = 0, off = 0;
+    for (index c = 0; c < channels; ++c) {
+      top = std::max(top, std::abs(double{want[c]}));
+      off = std::max(off, std::abs(double{got[static_cast<std::size_t>(c)]} - double{want[c]}));
+    }
+    if (!(off <= step * (1 + 0x1p-10) * top)) fail("a cache holds other rows than were appended");
+  };
+  for (index b = 0; b < cache.batch(); ++b)
+    for (index h = 0; h < cache.heads(); ++h) {
+      const heed::kv_run run = cache.run(b, h, t);
+      compare(run.k, &k(b, h, 0), cache.depth());
+      compare(run.v, &v(b, h, 0), cache.value_depth());
+    }
+}
+
 // Compares rows of out [batch, heads, queries, dim] with the definition in double, as `check` does.
 // The last query sits at the last token; `sees(query, token)` by position. Scores are divided by
 // the root of `divisor`, or of the key channels.
