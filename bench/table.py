@@ -101,7 +101,11 @@ def decode(cases, threads):
     for name, case in chosen.items():
         rivals = [case["vs_" + p] for p in used if "vs_" + p in case]
         ours = [f"{1 / x:.2f} of {n[3:]}" for n, x in case.items() if n.startswith("vs_") and n[3:] not in peers]
-        short = name.startswith("decode/short/")  # reads no memory
+        if "ns" in case:
+            ours.append(f"{case['ns']:.0f} ns a token of a sequence")
+        if "fma_share" in case:
+            ours.append(f"{100 * case['fma_share']:.0f} % of multiply-adds")
+        short = name.startswith("decode/short/") or "share" not in case  # reads no memory
         rows.append([f"`{name}`", f"{case['best_us']:.0f}", f"{case['gbps']:.1f}",
                      "" if short else share(case, 'share'), "" if short else share(case, 'share_median'),
                      f"**{min(rivals):.2f}**" if rivals else "", *[ratio(case, p) for p in used], ", ".join(ours)])
