@@ -112,6 +112,7 @@
 #include <heed/observe/columns.hpp>
 #include <heed/observe/group_mass.hpp>
 #include <heed/observe/head_output.hpp>
+#include <heed/observe/kept_gradient.hpp>
 #include <heed/observe/lanes.hpp>
 #include <heed/observe/observers.hpp>
 #include <heed/observe/row_entropy.hpp>
@@ -143,6 +144,7 @@
 #include <heed/simd/lanes.hpp>
 #include <heed/simd/pack.hpp>
 #include <heed/simd/quantize.hpp>
+#include <heed/simd/rotate.hpp>
 #include <heed/simd/row_blocks.hpp>
 #include <heed/simd/row_tile.hpp>
 #include <heed/simd/row_tile_scalar.hpp>
