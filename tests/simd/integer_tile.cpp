@@ -118,9 +118,8 @@ TEMPLATE_TEST_CASE("integer_scores = q k", "", simd::best, simd::scalar) {
     matrix<double> exact(rows, depth, depth);
     for (heed::index r = 0; r < rows; ++r)
       for (heed::index c = 0; c < depth; ++c) exact(r, c) = q(r, c);
-    const unsigned char next = 0;
     simd::integer_scores<TestType>(k.rows, keys, q_codes.data(), pitch, unit.data(), rows, depth,
-                                   s.begin(), s.stride, keys % 2 ? &next : nullptr);
+                                   s.begin(), s.stride, keys % 2 ? 4096 : 0);
     simd::plain::row_scores(k.rows, keys, exact.begin(), depth, rows, depth, expected.begin(),
                             keys);
     INFO("rows " << rows << ", keys " << keys << ", depth " << depth);
@@ -155,9 +154,8 @@ TEMPLATE_TEST_CASE("integer_accumulate O += p v", "", simd::best, simd::scalar) 
       for (heed::index j = 0; j < keys; ++j) weights(r, j) = p(r, j);
       for (heed::index d = 0; d < channels; ++d) expected(r, d) = start(r, d);
     }
-    const unsigned char next = 0;
     simd::integer_accumulate<TestType>(v.rows, keys, p.begin(), p.stride, rows, channels, o.begin(),
-                                       o.stride, keys % 2 ? &next : nullptr);
+                                       o.stride, keys % 2 ? 4096 : 0);
     simd::plain::row_accumulate(v.rows, keys, weights.begin(), keys, rows, channels,
                                 expected.begin(), channels);
     INFO("rows " << rows << ", keys " << keys << ", channels " << channels);

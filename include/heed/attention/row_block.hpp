@@ -78,22 +78,22 @@ template <class T, class Arch> class row_block {
   void scale_queries(T scale) const { scale_row(q, count * shape_.width, scale); }
   void scale_sums(index row, T factor) const { scale_row(sums(row), shape_.value_depth, factor); }
 
-  // S of the piece; `next` is the first of its successors.
-  HEED_NOINLINE void products(const tile_piece& part, const unsigned char* next = nullptr) {
+  // S of the piece; `ahead` as the kernels take it.
+  HEED_NOINLINE void products(const tile_piece& part, std::intptr_t ahead = 0) {
     const index width = shape_.width;
     if constexpr (std::is_same_v<T, float>)
       if (part.k.type == kv_type::i8) {
         if (!coded_) encode();
         return simd::integer_scores<Arch>(part.k, part.count, codes_, width, units_, count, width,
-                                          s_ + part.first, shape_.height, next);
+                                          s_ + part.first, shape_.height, ahead);
       }
     simd::row_scores<T, Arch>(part.k, part.count, q, width, count, width, s_ + part.first,
-                              shape_.height, next);
+                              shape_.height, ahead);
   }
 
   // O += P V of the piece; where something is `hidden`, a weight of 0 hides its value.
   HEED_NOINLINE void accumulate(const tile_piece& part, bool hidden,
-                                const unsigned char* next = nullptr) const {
+                                std::intptr_t ahead = 0) const {
     const index depth = shape_.value_depth, height = shape_.height;
     const T* const p = s_ + part.first;
     T* const rows = values + part.first * depth;
@@ -103,8 +103,8 @@ template <class T, class Arch> class row_block {
     if constexpr (std::is_same_v<T, float>)
       if (part.v.type == kv_type::i8)
         return simd::integer_accumulate<Arch>(part.v, part.count, p, height, count, depth, o, depth,
-                                              next);
-    simd::row_accumulate<T, Arch>(part.v, part.count, p, height, count, depth, o, depth, next);
+                                              ahead);
+    simd::row_accumulate<T, Arch>(part.v, part.count, p, height, count, depth, o, depth, ahead);
   }
 
   void save(std::byte* to) const {

@@ -70,14 +70,15 @@ template <class T, class Arch, class Spec> class split {
         group_(p.shape.group()),
         watched_(p.to.observe ? p.to.observe->wants() : observer::needs::rows) {
     if constexpr (has_extra) extra_ = spec.extra.slots();
-    const kv_type type = p.source ? stored_type() : kv_type_of(p.k.type);
-    tile_ = std::clamp(tuned::split_bytes / bytes_of(type, p.shape.depth) / 16 * 16, index{16},
-                       tile_keys);
     shape_ = {.rows = group_ * items_.longest_queries(),
               .width = read_.width,
               .value_depth = p.shape.value_depth,
               .height = std::max(tile_keys, (extra_ + W - 1) / W * W),
               .room = std::max(read_.width, p.shape.depth)};
+    // Four rows read each key once; more come back to it while it is in L1.
+    const kv_type type = p.source ? stored_type() : kv_type_of(p.k.type);
+    const index fit = tuned::split_bytes / bytes_of(type, p.shape.depth) / 16 * 16;
+    tile_ = shape_.rows <= 4 ? tile_keys : std::clamp(fit, index{16}, tile_keys);
   }
 
   void run(const executor_ref& executor, workspace& scratch) const {
@@ -131,10 +132,10 @@ template <class T, class Arch, class Spec> class split {
     if (watched_ != observer::needs::rows) return items_.longest_keys() + 1;
     // Rows make the work of a key, and what a range leaves to be merged.
     const index rows = std::max<index>(shape_.rows, 16);
-    const index least = std::max(16 * tuned::split_range / rows, 2 * tile_keys);
+    const index least = std::max<index>(16 * tuned::split_range / rows, 128);
     const index tasks = rows > 32 ? tuned::split_tasks / 4 : tuned::split_tasks;
     const index length = std::clamp(keys / tasks, least, 8 * tuned::split_range);
-    return (length + tile_keys - 1) / tile_keys * tile_keys;
+    return (length + 63) / 64 * 64;
   }
 
   index interval_scratch() const {
@@ -228,8 +229,16 @@ template <class T, class Arch, class Spec> class split {
     for (; !tile.empty(); std::swap(now, next)) {
       const span following = first_tile({tile.end, keys.end});
       locate(s, h, following, *next);
-      const auto hint = [&](index i, stored_rows tile_piece::* rows) -> const unsigned char* {
-        return i < next->count ? (next->pieces[i].*rows).data : nullptr;
+      // Some rows on while they go on, else in the piece that follows.
+      const auto hint = [&](index i, stored_rows tile_piece::* rows) -> std::intptr_t {
+        const tile_piece& part = now->pieces[i];
+        if (part.count * (part.*rows).stride >= tuned::split_ahead) return tuned::split_ahead;
+        const tile_piece* const after = i + 1 < now->count ? &part + 1
+                                        : next->count > 0  ? next->pieces
+                                                           : nullptr;
+        return after ? reinterpret_cast<std::intptr_t>((after->*rows).data) -
+                           reinterpret_cast<std::intptr_t>((part.*rows).data)
+                     : 0;
       };
       for (index i = 0; i < now->count; ++i) {
         stage(x, s, h, tile, now->pieces[i]);

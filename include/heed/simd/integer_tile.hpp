@@ -28,7 +28,7 @@ namespace detail {
 
 template <class Arch, int R, int J>
 HEED_INLINE void integer_dots(const unsigned char* k, index stride, const std::int16_t* q,
-                              index q_stride, index depth, const ahead_of& next, float* sums) {
+                              index q_stride, index depth, std::intptr_t ahead, float* sums) {
   using V = integers<Arch>;
   constexpr index W = 2 * V::lanes;
   const std::int8_t* key[J];
@@ -50,8 +50,8 @@ HEED_INLINE void integer_dots(const unsigned char* k, index stride, const std::i
   };
   index c = 0;
   for (; c + W <= depth; c += W) {
-    if (next.at && c % 64 == 0) HEED_UNROLL
-    for (int j = 0; j < J; ++j) next.ask(j, c);
+    if (ahead != 0 && c % 64 == 0) HEED_UNROLL
+    for (int j = 0; j < J; ++j) ask(key[j] + c, ahead);
     add(c, V::widen, V::load);
   }
   if (const index rest = depth - c; rest > 0)
@@ -65,7 +65,7 @@ HEED_INLINE void integer_dots(const unsigned char* k, index stride, const std::i
 template <class Arch, int R>
 HEED_NOINLINE void integer_scores(const stored_rows& k, index keys, const std::int16_t* q,
                                   index q_stride, const float* unit, index depth, float* s,
-                                  index s_pitch, const unsigned char* next) {
+                                  index s_pitch, std::intptr_t ahead) {
   constexpr int J = std::min(shape<float, Arch>::row_block / R, 8);
   for (index first = 0; first < keys; first += integer_keys) {
     const stored_rows at = k.from(first);
@@ -76,9 +76,8 @@ HEED_NOINLINE void integer_scores(const stored_rows& k, index keys, const std::i
     const auto block = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
       for (; j + N <= some; j += N) {
         float sums[R * N];
-        const index row = (first + j) * k.stride;
-        integer_dots<Arch, R, N>(k.data + row, k.stride, q, q_stride, depth,
-                                 by_blocks(next ? next + row : next, k.stride, depth, N), sums);
+        integer_dots<Arch, R, N>(at.data + j * at.stride, at.stride, q, q_stride, depth, ahead,
+                                 sums);
         HEED_UNROLL for (int r = 0; r < R; ++r)
             std::memcpy(s + r * s_pitch + first + j, sums + r * N, N * sizeof(float));
       }
@@ -94,8 +93,8 @@ HEED_NOINLINE void integer_scores(const stored_rows& k, index keys, const std::i
 // O of R queries and 2 · NV vectors of channels from `d` on, `rest` of them where not Whole.
 template <class Arch, int R, int NV, bool Whole>
 HEED_INLINE void integer_sums(const stored_rows& v, index keys, const std::int16_t* w,
-                              const float* unit, index d, index rest, const ahead_of& next,
-                              float* o, index o_stride) {
+                              const float* unit, index d, index rest, std::intptr_t ahead, float* o,
+                              index o_stride) {
   using V = integers<Arch>;
   using A = typename V::arch;
   constexpr index W = 2 * V::lanes;
@@ -112,8 +111,8 @@ HEED_INLINE void integer_sums(const stored_rows& v, index keys, const std::int16
   for (index j = 0; j < keys; j += 2) {
     const unsigned char* a = v.data + j * v.stride + d;
     const unsigned char* b = j + 1 < keys ? a + v.stride : a;  // its weight is 0
-    if (next.at) HEED_UNROLL
-    for (index i = 0; i < NV * W; i += 64) next.ask(j, i), next.ask(j + 1, i);
+    if (ahead != 0) HEED_UNROLL
+    for (index i = 0; i < NV * W; i += 64) ask(a + i, ahead), ask(b + i, ahead);
     typename V::words one[2 * NV];
     HEED_UNROLL for (int n = 0; n < NV; ++n) {
       V::pairs(codes(a + n * W), codes(b + n * W), one[2 * n], one[2 * n + 1]);
@@ -142,7 +141,7 @@ HEED_INLINE void integer_sums(const stored_rows& v, index keys, const std::int16
 template <class Arch, int R>
 HEED_NOINLINE void integer_accumulate(const stored_rows& v, index keys, const float* p,
                                       index p_pitch, index channels, float* o, index o_stride,
-                                      const unsigned char* next) {
+                                      std::intptr_t ahead) {
   constexpr index W = 2 * integers<Arch>::lanes;
   constexpr int NV = std::min(shape<float, Arch>::row_block / R, 8) / 2;
   for (index first = 0; first < keys; first += integer_keys) {
@@ -159,19 +158,16 @@ HEED_NOINLINE void integer_accumulate(const stored_rows& v, index keys, const fl
       if (some % 2) w[r * integer_keys + some] = 0;
     }
     index d = 0;
-    const unsigned char* const following = next ? next + first * v.stride : next;
-    const auto ahead = [&](index width) {
-      return by_slices(following, v.stride, channels, some, d, width);
-    };
     const auto block = [&]<int N>(std::integral_constant<int, N>) HEED_INLINE_LAMBDA {
       for (; d + N * W <= channels; d += N * W)
-        integer_sums<Arch, R, N, true>(at, some, w, unit, d, W, ahead(N * W), o, o_stride);
+        integer_sums<Arch, R, N, true>(at, some, w, unit, d, W, ahead_at<std::int8_t>(d, ahead), o,
+                                       o_stride);
     };
     block(std::integral_constant<int, NV>{});
     if constexpr (NV > 1) block(std::integral_constant<int, 1>{});
     if (d < channels)
-      integer_sums<Arch, R, 1, false>(at, some, w, unit, d, channels - d, ahead(channels - d), o,
-                                      o_stride);
+      integer_sums<Arch, R, 1, false>(at, some, w, unit, d, channels - d,
+                                      ahead_at<std::int8_t>(d, ahead), o, o_stride);
   }
 }
 
@@ -181,20 +177,19 @@ HEED_NOINLINE void integer_accumulate(const stored_rows& v, index keys, const fl
 template <class Arch>
 void integer_scores(const stored_rows& k, index keys, const std::int16_t* q, index q_stride,
                     const float* unit, index rows, index depth, float* s, index s_pitch,
-                    const unsigned char* next = nullptr) {
+                    std::intptr_t ahead = 0) {
   detail::for_row_blocks(rows, [&]<int R>(std::integral_constant<int, R>, index r) {
     detail::integer_scores<Arch, R>(k, keys, q + r * q_stride, q_stride, unit + r, depth,
-                                    s + r * s_pitch, s_pitch, r == 0 ? next : nullptr);
+                                    s + r * s_pitch, s_pitch, r == 0 ? ahead : 0);
   });
 }
 
 template <class Arch>
 void integer_accumulate(const stored_rows& v, index keys, const float* p, index p_pitch, index rows,
-                        index channels, float* o, index o_stride,
-                        const unsigned char* next = nullptr) {
+                        index channels, float* o, index o_stride, std::intptr_t ahead = 0) {
   detail::for_row_blocks(rows, [&]<int R>(std::integral_constant<int, R>, index r) {
     detail::integer_accumulate<Arch, R>(v, keys, p + r * p_pitch, p_pitch, channels,
-                                        o + r * o_stride, o_stride, r == 0 ? next : nullptr);
+                                        o + r * o_stride, o_stride, r == 0 ? ahead : 0);
   });
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// What the kernels over stored rows share: how many queries at once, and asking for the next tile.
+// What the kernels over stored rows share: how many queries at once, and asking for memory.
 #pragma once
 
 #include <cstdint>
@@ -10,30 +10,18 @@
 
 namespace heed::simd::detail {
 
-// The lines of the next tile, one at (row, byte); null where there is none. Rows that lie together
-// are asked for in the order of memory, whatever order the kernel reads its own in: a memory
-// controller is faster at that.
-struct ahead_of {
-  const unsigned char* at = nullptr;
-  index row = 0, byte = 1;  // bytes from row to row, and for a byte
-
-  HEED_INLINE void ask([[maybe_unused]] index r, [[maybe_unused]] index b) const {
+// A hint: the line `ahead` bytes from p, which may be anywhere, will be read.
+HEED_INLINE void ask([[maybe_unused]] const void* p, [[maybe_unused]] std::intptr_t ahead) {
 #if defined(__GNUC__)
-    asm volatile("");  // else g++ drops the call: see `prefetch`
-    __builtin_prefetch(at + r * row + b * byte);
+  asm volatile("");  // else g++ drops the call: see `prefetch`
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) +
+                                                   static_cast<std::uintptr_t>(ahead)));
 #endif
-  }
-};
-// For blocks of `rows` rows, all bytes of a block before the next block.
-inline ahead_of by_blocks(const unsigned char* next, index stride, index bytes, index rows) {
-  return stride == bytes ? ahead_of{next, 64, rows} : ahead_of{next, stride, 1};
 }
-// For slices of `width` bytes from `byte` on, all rows of a slice before the next slice.
-inline ahead_of by_slices(const unsigned char* next, index stride, index bytes, index rows,
-                          index byte, index width) {
-  if (!next) return {};
-  return stride == bytes ? ahead_of{next + byte * rows, width, 1}
-                         : ahead_of{next + byte, stride, 1};
+
+// Slices of a row that share a line ask for it once.
+template <class S> std::intptr_t ahead_at(index channel, std::intptr_t ahead) {
+  return channel * index(sizeof(S)) % 64 == 0 ? ahead : 0;
 }
 
 // f(blocks of 4 and of 1 rows, first row). Two rows one by one take no longer than together: either

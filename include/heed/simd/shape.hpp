@@ -34,15 +34,15 @@ template <class T, class Arch> struct shape {
   static constexpr index panels = 4;
   // Up to this many queries and keys a call is dearer than its products: driver `few`.
   static constexpr index few = 4;
-  // Driver `split` takes calls of up to this many queries a head. Its tiles have `split_bytes` of
-  // keys, 16 to `split_keys` of them: those of two tiles and their values stay in L1, and the next
-  // tile arrives while one is worked on (16 keys of 512 bytes: 30 GB/s, 32 keys: 25; but 64 of
-  // 128). Vectors of 32 bytes take half as much: int8 of 128 channels 11.7 GB/s instead of 10.9,
-  // half 21 instead of 20, float the same; 16384 gained nothing, and lost 5 % on half. How long the
-  // shortest range is that is worth a task, and how many tasks it aims at.
+  // Driver `split` takes calls of up to this many queries a head. Its tiles have up to `split_keys`
+  // keys, or, where more than four rows come back to them, `split_bytes`. Memory is asked for
+  // `split_ahead` bytes on: f32 of 128 channels 33 GB/s of 41 that a loop reads, half 30, int8 26;
+  // asking for the next of tiles of 8 KB 28, 29 and 17, and not at all 22, 14 and 12. Then how long
+  // the shortest range is that is worth a task, and how many tasks it aims at.
   static constexpr index split_queries = 8;
-  static constexpr index split_keys = 64;
+  static constexpr index split_keys = 256;
   static constexpr index split_bytes = lanes * index(sizeof(T)) == 32 ? 4096 : 8192;
+  static constexpr index split_ahead = 8192;
   static constexpr index split_range = 512;
   static constexpr index split_tasks = 64;
   // A call is cut into this many tasks at least, where its shape allows: two threads stay even.
