@@ -232,7 +232,7 @@ template <class T, class Arch, class Spec> class split {
       // Some rows on while they go on, else in the piece that follows.
       const auto hint = [&](index i, stored_rows tile_piece::* rows) -> std::intptr_t {
         const tile_piece& part = now->pieces[i];
-        if (part.count * (part.*rows).stride >= tuned::split_ahead) return tuned::split_ahead;
+        if (part.count * (part.*rows).stride > tuned::split_ahead) return tuned::split_ahead;
         const tile_piece* const after = i + 1 < now->count ? &part + 1
                                         : next->count > 0  ? next->pieces
                                                            : nullptr;
