@@ -41,12 +41,11 @@ template <class Batch, class T> struct lanes {
   index lane = 0, key = 0;
 };
 
-// The same with the roles exchanged: one query against a run of keys, as in decoding. `q` is a
-// scalar, `k` a batch of positions, `slot` the first of their slots.
-template <class Batch, class T> struct key_lanes {
+// One query against a run of keys, as in decoding: `k` is a batch of positions, `slot` the first of
+// their slots. `q` is a batch too, the same in all lanes: what compares it with `k` needs no cast.
+template <class Batch> struct key_lanes {
   index b = 0, h = 0;
-  T q{};
-  Batch k{};
+  Batch q{}, k{};
   index row = 0, slot = 0;
   index lane = 0, key = 0;
 };

@@ -3,8 +3,8 @@
 //
 // A lambda that takes `heed::position` is called element by element. One that takes `auto at` is
 // called with vectors as well: `at.q` is then a batch of consecutive queries and `at.k` a scalar of
-// the same value type, or, where queries are few, `at.k` a batch of keys and `at.q` the scalar;
-// `at.h` and `at.b` are indices: s + slope[at.h] * (at.k - at.q).
+// the same value type, or, where queries are few, `at.k` a batch of consecutive keys and `at.q` a
+// batch of the one query; `at.h` and `at.b` are indices: s + slope[at.h] * (at.k - at.q).
 // Modifiers see masked pairs too; what they make of those is discarded.
 #pragma once
 

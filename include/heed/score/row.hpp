@@ -17,7 +17,7 @@ template <class S, class Arch, class T> consteval bool takes_key_lanes() {
     return takes_key_lanes<decltype(S::first), Arch, T>() &&
            takes_key_lanes<decltype(S::second), Arch, T>();
   else
-    return vector_score<S, B, T> && requires(const S& f, B s, const key_lanes<B, T>& at) {
+    return vector_score<S, B, T> && requires(const S& f, B s, const key_lanes<B>& at) {
       { f(s, at) } -> std::convertible_to<B>;
     };
 }
@@ -30,7 +30,7 @@ void modify_row(const S& f, const tile& in, index row, T* s) {
   using B = simd::batch<T, Arch>;
   constexpr index W = simd::width<T, Arch>;
   if constexpr (detail::takes_key_lanes<S, Arch, T>()) {
-    key_lanes<B, T> at{.b = in.b, .h = in.h, .q = T(in.q + row), .row = in.row + row};
+    key_lanes<B> at{.b = in.b, .h = in.h, .q = B(T(in.q + row)), .row = in.row + row};
     const B steps = simd::iota<T, Arch>();
     for (index j = 0; j < in.keys; j += W) {
       at.k = B(B(static_cast<T>(in.k + j)) + steps);
