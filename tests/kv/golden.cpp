@@ -120,7 +120,7 @@ matrices cached(const golden_case& c, const std::string& name, index b) {
     auto now = name == "k" ? turned(c, fresh[h], length - added) : fresh[h];
     double allowed = name == "k" && c.has("rotary") ? tolerance<float>(4, 1, 4) : 0;
     if (codes) {
-      const auto scales = c[name + "_scale"].matrix().row(index(h));
+      const Eigen::RowVectorXd scales = c[name + "_scale"].matrix().row(index(h));
       const double top = std::ldexp(1.0, int(c["bits"].scalar()) - 1);
       for (index i = 0; i < now.rows(); ++i)
         now.row(i) = now.row(i).cwiseQuotient(scales).cwiseMax(-top).cwiseMin(top - 1);

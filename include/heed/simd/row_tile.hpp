@@ -178,20 +178,26 @@ void row_accumulate(const stored_rows& v, index keys, const T* p, index p_pitch,
   });
 }
 
-// `row_accumulate` where a weight of exactly 0 hides its value, NaN and infinity included. Slow.
+// `row_accumulate`, to the bit, where a weight of exactly 0 hides its value, NaN and infinity
+// included. Slow.
 template <class T, class Arch>
 HEED_NOINLINE void row_accumulate_selected(const stored_rows& v, index keys, const T* p,
                                            index p_pitch, index rows, index channels, T* o,
                                            index o_stride) {
+  using B = batch<T, Arch>;
+  constexpr index W = width<T, Arch>;
   detail::for_stored_type<T>(v.type, [&]<class S>(S) {
     for (index r = 0; r < rows; ++r)
-      for (index d = 0; d < channels; ++d) {
-        T sum = 0;
+      for (index d = 0; d < channels; d += W) {
+        const index some = std::min(W, channels - d);
+        B sum(T(0));
         for (index j = 0; j < keys; ++j)
-          if (const T weight = p[r * p_pitch + j]; weight != 0)
-            sum += weight *
-                   static_cast<T>(widened(reinterpret_cast<const S*>(v.data + j * v.stride)[d]));
-        o[r * o_stride + d] += sum;
+          if (const T weight = p[r * p_pitch + j]; weight != 0) {
+            const auto* const row = reinterpret_cast<const S*>(v.data + j * v.stride) + d;
+            sum = simd::fma(B(weight), widen_first<T, Arch>(row, some), sum);
+          }
+        T* const x = o + r * o_stride + d;
+        simd::store_first<T, Arch>(x, widen_first<T, Arch>(x, some) + sum, some);
       }
   });
 }
