@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: BSL-1.0
+// readout/direct: o = Sᵀq, after the update.
+#pragma once
+
+namespace heed {
+
+struct direct {};
+
+}  // namespace heed

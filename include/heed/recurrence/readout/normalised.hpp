@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: BSL-1.0
+// readout/normalised: o = Sᵀq / (zᵀq + ε), z = the same recurrence with v = 1. Linear attention
+// (Katharopoulos et al. 2020).
+#pragma once
+
+namespace heed {
+
+struct normalised {
+  double epsilon = 0;
+};
+
+}  // namespace heed
