@@ -139,10 +139,12 @@
 #include <heed/simd/convert.hpp>
 #include <heed/simd/dual.hpp>
 #include <heed/simd/exp2.hpp>
+#include <heed/simd/feature.hpp>
 #include <heed/simd/integer_tile.hpp>
 #include <heed/simd/integers.hpp>
 #include <heed/simd/lanes.hpp>
 #include <heed/simd/pack.hpp>
+#include <heed/simd/product.hpp>
 #include <heed/simd/quantize.hpp>
 #include <heed/simd/rotate.hpp>
 #include <heed/simd/row_blocks.hpp>

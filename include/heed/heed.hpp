@@ -4,3 +4,4 @@
 
 #include <heed/attention.hpp>
 #include <heed/eigen.hpp>
+#include <heed/recurrence.hpp>

@@ -11,13 +11,6 @@
 
 namespace heed {
 
-// Where a call takes its scratch from; nothing means: allocate for this call.
-struct workspace_ref {
-  workspace* scratch = nullptr;
-  workspace_ref() = default;
-  workspace_ref(workspace& w) : scratch(&w) {}  // NOLINT: a workspace is one
-};
-
 namespace detail {
 
 inline void check_shapes(const problem& p) {

@@ -44,6 +44,19 @@ class arena {
   std::size_t size_ = 0, used_ = 0;
 };
 
+// Takes the place of an arena to find out how much one needs: its pieces are null.
+class arena_size {
+ public:
+  template <class T> T* take(index count) {
+    bytes_ += arena::rounded(static_cast<std::size_t>(count) * sizeof(T));
+    return nullptr;
+  }
+  std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::size_t bytes_ = 0;
+};
+
 // Reuse one workspace to make repeated calls free of allocation. Not for two calls at once.
 class workspace {
  public:
@@ -66,6 +79,13 @@ class workspace {
  private:
   arena shared_;
   std::vector<arena> workers_;
+};
+
+// Where a call takes its scratch from; nothing means: allocate for this call.
+struct workspace_ref {
+  workspace* scratch = nullptr;
+  workspace_ref() = default;
+  workspace_ref(workspace& w) : scratch(&w) {}  // NOLINT: a workspace is one
 };
 
 namespace detail {

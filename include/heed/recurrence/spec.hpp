@@ -15,7 +15,8 @@
 
 namespace heed {
 
-template <class Feature = none, decay Decay = none, class Update = additive, class Readout = direct>
+template <class Feature = none, decay Decay = none, class Update = additive_update,
+          class Readout = direct_readout>
 struct recurrence {
   Feature feature{};  // row transform of q and of k; may change how many channels they have
   Decay decay{};

@@ -36,6 +36,21 @@ HEED_INLINE void store_first(T* p, const batch<T, Arch>& x, index count) {
   for (index i = 0; i < count; ++i) p[i] = values[i];
 }
 
+// x, its first `count` lanes multiplied by f.
+template <class T, class Arch>
+HEED_INLINE batch<T, Arch> scale_first(const batch<T, Arch>& x, const batch<T, Arch>& f,
+                                       index count) {
+#if defined(__AVX512F__)
+  const auto bits = static_cast<__mmask16>((1u << count) - 1);
+  if constexpr (sizeof(x) == 64 && std::is_same_v<T, float>)
+    return _mm512_mask_mul_ps(x, bits, x, f);
+  if constexpr (sizeof(x) == 64 && std::is_same_v<T, double>)
+    return _mm512_mask_mul_pd(x, static_cast<__mmask8>(bits), x, f);
+#endif
+  using B = batch<T, Arch>;
+  return simd::select(iota<T, Arch>() < B(T(count)), B(x * f), x);
+}
+
 template <class T, class Arch> HEED_INLINE T sum_lanes(const batch<T, Arch>& x) {
 #if defined(__AVX512F__)
   if constexpr (sizeof(x) == 64 && std::is_same_v<T, float>) return _mm512_reduce_add_ps(x);

@@ -26,6 +26,12 @@ template <class T, class Arch> struct shape {
   // Accumulators of the kernels over stored rows: half of the registers, the rest for what rows
   // share. 4 queries and D 128 take 39 cycles a key on AVX-512 (32 are products), 73 on AVX2 (64).
   static constexpr int row_block = registers / 2;
+  // Chunk loop: 4 × 4 vectors on 32 registers, 6 × 2 on 16; 64 channels are whole blocks of both.
+  static constexpr int product_rows = registers == 32 ? 4 : 6;
+  static constexpr int product_vectors = registers == 32 ? 4 : 2;
+  // Tokens of a chunk, and where every channel decays by itself.
+  static constexpr index chunk = 32;
+  static constexpr index channel_chunk = 16;
   // Keys of a piece of a tile that a mask cuts through.
   static constexpr index backward_cut = 24;
   // Keys scored between two requests for rows of a score table.

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 // similarity/feature_product: s_ij = φ(q_i)·φ(k_j), unscaled.
 //
-// φ is elementwise, called with vectors and single numbers (`auto`) or single numbers only:
+// φ is any feature map of rows (`simd/feature.hpp`):
 //   feature_product{[](auto x) { return x * x; }}
-// or a map of rows that may change the width, in place in `width(depth)` channels:
-//   struct { index width(index depth) const;  void operator()(auto* row, index depth) const; }
 #pragma once
 
-#include <heed/simd/dual.hpp>
-#include <heed/simd/rows.hpp>
+#include <heed/simd/exp2.hpp>
+#include <heed/simd/feature.hpp>
 
 namespace heed {
 
@@ -27,36 +25,20 @@ template <class Feature = identity_feature> struct feature_product {
   Feature feature{};
 
   double default_scale(index) const { return 1; }
-  index width(index depth) const {
-    if constexpr (requires { feature.width(depth); })
-      return feature.width(depth);
-    else
-      return depth;
-  }
+  index width(index depth) const { return feature_width(feature, depth); }
   template <class Arch, class T> void query(T* row, index depth, const row_position&) const {
-    if constexpr (requires { feature(row, depth); })
-      feature(row, depth);
-    else
-      simd::map_row<Arch>(row, depth, feature);
+    apply_feature<Arch>(feature, row, depth);
   }
-  template <class Arch, class T> void key(T* row, index depth, const row_position& at) const {
-    query<Arch>(row, depth, at);
+  template <class Arch, class T> void key(T* row, index depth, const row_position&) const {
+    apply_feature<Arch>(feature, row, depth);
   }
-  // dx = φ'(x) dy, φ' by dual numbers; a map of rows has `backward(x, dx, depth)`.
   template <class Arch, class T>
   void query_backward(const T* x, T* dx, index depth, const row_position&) const {
-    if constexpr (requires { feature.backward(x, dx, depth); }) {
-      feature.backward(x, dx, depth);
-    } else {
-      static_assert(
-          requires { feature(dual<T>{}).slope; },
-          "this feature takes no dual numbers and has no backward(x, dx, depth)");
-      for (index c = 0; c < depth; ++c) dx[c] *= feature(dual<T>::variable(x[c])).slope;
-    }
+    feature_backward(feature, x, dx, depth);
   }
   template <class Arch, class T>
-  void key_backward(const T* x, T* dx, index depth, const row_position& at) const {
-    query_backward<Arch>(x, dx, depth, at);
+  void key_backward(const T* x, T* dx, index depth, const row_position&) const {
+    feature_backward(feature, x, dx, depth);
   }
 };
 

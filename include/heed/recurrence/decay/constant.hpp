@@ -9,6 +9,7 @@ namespace heed {
 
 struct constant_decay {
   operand log;  // [1, H|1, 1, 1], <= 0
+  static constexpr const char* name = "scalar decay";
   static constexpr decay_kind kind = decay_kind::scalar;
 };
 

@@ -15,6 +15,7 @@ namespace heed {
 struct exponential_gate {
   operand log;   // log f [B|1, H|1, L|1, 1], <= 0
   operand gain;  // ĩ [B|1, H|1, L, 1], any number
+  static constexpr const char* name = "exponential gate";
   static constexpr decay_kind kind = decay_kind::scalar;
 };
 

@@ -9,6 +9,7 @@ namespace heed {
 
 struct channel_decay {
   operand log;  // [B|1, H|1, L|1, Dk], <= 0; minus infinity forgets
+  static constexpr const char* name = "channel decay";
   static constexpr decay_kind kind = decay_kind::channel;
 };
 

@@ -9,6 +9,7 @@ namespace heed {
 
 struct scalar_decay {
   operand log;  // [B|1, H|1, L, 1], <= 0; minus infinity forgets
+  static constexpr const char* name = "scalar decay";
   static constexpr decay_kind kind = decay_kind::scalar;
 };
 

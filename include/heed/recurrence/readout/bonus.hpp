@@ -7,8 +7,9 @@
 
 namespace heed {
 
-struct bonus {
-  operand u;  // [1, H|1, 1, Dk|1]
+struct bonus_readout {
+  static constexpr const char* name = "direct";  // the state is the same
+  operand u;                                     // [1, H|1, 1, Dk|1]
 };
 
 }  // namespace heed

@@ -5,6 +5,9 @@
 
 namespace heed {
 
-struct bounded {};
+struct bounded_readout {
+  static constexpr bool sums_keys = true;
+  static constexpr const char* name = "bounded";
+};
 
 }  // namespace heed

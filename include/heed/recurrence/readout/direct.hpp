@@ -4,6 +4,8 @@
 
 namespace heed {
 
-struct direct {};
+struct direct_readout {
+  static constexpr const char* name = "direct";
+};
 
 }  // namespace heed

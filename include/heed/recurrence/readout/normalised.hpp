@@ -5,7 +5,9 @@
 
 namespace heed {
 
-struct normalised {
+struct normalised_readout {
+  static constexpr bool sums_keys = true;
+  static constexpr const char* name = "normalised";
   double epsilon = 0;
 };
 

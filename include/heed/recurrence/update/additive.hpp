@@ -4,6 +4,8 @@
 
 namespace heed {
 
-struct additive {};
+struct additive_update {
+  static constexpr const char* name = "additive";
+};
 
 }  // namespace heed

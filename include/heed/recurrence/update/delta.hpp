@@ -8,7 +8,8 @@
 
 namespace heed {
 
-struct delta {
+struct delta_update {
+  static constexpr const char* name = "delta";
   operand beta;  // [B|1, H|1, L|1, 1]
 };
 

@@ -8,7 +8,8 @@
 
 namespace heed {
 
-struct low_rank {
+struct low_rank_update {
+  static constexpr const char* name = "low rank";
   operand a, b;  // what is read, where it is written: [B|1, H|1, L, Dk]
 };
 

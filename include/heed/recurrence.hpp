@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSL-1.0
+// All of linear attention and recurrences: the chunk loop and every policy, without Eigen.
+#pragma once
+
+#include <heed/recurrence/channel_pairs.hpp>
+#include <heed/recurrence/chunk.hpp>
+#include <heed/recurrence/decay/concept.hpp>
+#include <heed/recurrence/decay/constant.hpp>
+#include <heed/recurrence/decay/exponential_gate.hpp>
+#include <heed/recurrence/decay/per_channel.hpp>
+#include <heed/recurrence/decay/scalar.hpp>
+#include <heed/recurrence/delta.hpp>
+#include <heed/recurrence/favor.hpp>
+#include <heed/recurrence/feature/elementwise.hpp>
+#include <heed/recurrence/feature/l2_norm.hpp>
+#include <heed/recurrence/feature/random.hpp>
+#include <heed/recurrence/feature/taylor.hpp>
+#include <heed/recurrence/gated_delta.hpp>
+#include <heed/recurrence/general.hpp>
+#include <heed/recurrence/gla.hpp>
+#include <heed/recurrence/kda.hpp>
+#include <heed/recurrence/linear.hpp>
+#include <heed/recurrence/mlstm.hpp>
+#include <heed/recurrence/pairs.hpp>
+#include <heed/recurrence/problem.hpp>
+#include <heed/recurrence/readout/bonus.hpp>
+#include <heed/recurrence/readout/bounded.hpp>
+#include <heed/recurrence/readout/direct.hpp>
+#include <heed/recurrence/readout/mean.hpp>
+#include <heed/recurrence/readout/normalised.hpp>
+#include <heed/recurrence/readouts.hpp>
+#include <heed/recurrence/retention.hpp>
+#include <heed/recurrence/rwkv6.hpp>
+#include <heed/recurrence/rwkv7.hpp>
+#include <heed/recurrence/scan.hpp>
+#include <heed/recurrence/spec.hpp>
+#include <heed/recurrence/ssd.hpp>
+#include <heed/recurrence/state.hpp>
+#include <heed/recurrence/taylor.hpp>
+#include <heed/recurrence/token.hpp>
+#include <heed/recurrence/tokens.hpp>
+#include <heed/recurrence/update/additive.hpp>
+#include <heed/recurrence/update/delta.hpp>
+#include <heed/recurrence/update/low_rank.hpp>

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSL-1.0
+// feature/random: positive random features of the softmax kernel, E φ(q)·φ(k) = e^{q·k / √D}:
+//   φ_r(x) = e^{ω_r·y - ‖y‖²/2} / √m,   y = x / D^¼
+// ω [m, D] given, best orthogonal in blocks. Queries are divided by their largest feature, which a
+// normalised readout cancels; keys need nothing of the kind, no exponent exceeds ‖ω_r‖² / 2.
+// Performer (Choromanski et al. 2020).
+#pragma once
+
+#include <cmath>
+#include <heed/core/parameters.hpp>
+#include <heed/simd/exp2.hpp>
+#include <heed/simd/rows.hpp>
+#include <vector>
+
+namespace heed {
+
+struct random_feature {
+  parameters omega;  // [m, D]
+  index features = 0;
+
+  constexpr index width(index) const { return features; }
+  template <class Arch, class T> void query(T* row, index depth) const {
+    map<Arch>(row, depth, true);
+  }
+  template <class Arch, class T> void key(T* row, index depth) const {
+    map<Arch>(row, depth, false);
+  }
+
+ private:
+  template <class Arch, class T> void map(T* row, index depth, bool divide) const {
+    constexpr index most = 256;  // channels of a head
+    T y[most];
+    const T by = T(1) / std::sqrt(std::sqrt(T(depth)));
+    T half = 0;
+    for (index c = 0; c < depth; ++c) y[c] = row[c] * by, half += y[c] * y[c] / 2;
+    T largest = -std::numeric_limits<T>::infinity();
+    for (index r = 0; r < features; ++r) {
+      T sum = -half;
+      for (index c = 0; c < depth; ++c) sum += T(omega[r * depth + c]) * y[c];
+      row[r] = sum, largest = std::max(largest, sum);
+    }
+    const T top = divide ? largest : T(0), share = T(1) / std::sqrt(T(features));
+    simd::map_row<Arch>(row, features, [&](auto x) {
+      using V = decltype(x);
+      return V(simd::exp(V(x - V(top))) * V(share));
+    });
+  }
+};
+
+}  // namespace heed

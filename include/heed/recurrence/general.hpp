@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSL-1.0
+// recurrence/general: h_t = Λ_t h_{t-1} + B_t u_tᵀ, y_t = C_tᵀ h_t, Λ diagonal: what the aggregate
+// `recurrence` is about, with q = C, k = B, v = u. DSF (Sieber et al. 2024).
+#pragma once
+
+#include <heed/recurrence/decay/per_channel.hpp>
+#include <heed/recurrence/scan.hpp>
+
+namespace heed::recurrences {
+
+// log_lambda [B|1, H|1, L|1, Dk]
+inline auto general(const operand& log_lambda) {
+  return recurrence{.decay = channel_decay{log_lambda}};
+}
+
+}  // namespace heed::recurrences
