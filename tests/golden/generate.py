@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""Writes cases.bin and cases.txt beside this file and, for decoding, in decode/.
+"""Writes cases.bin and cases.txt beside this file, for decoding in decode/, and in recurrence/.
 
     generate.py <path of the onnxruntime-node module>
 
@@ -20,6 +20,17 @@ before the slash is its operator; those of decode/ are
     sink_window  q, k, v [N,D], one step a row: see decode/cache_cases.py
     tree         q, k_new, v_new [N,D], past_k, past_v [P,D] unrotated, parents, positions; out, lse
     ragged       q [B,H,Lq,D], k, v [B,Hkv,L,D], lengths; out, out_rotary, out_window
+
+and those of recurrence/ are recurrences, the names of whose tensors say the same in all of them:
+
+    q, k, v      [B,H,L,D]; heads may be fewer in some, which consecutive heads of others then share
+    log_decay    [B|1,H|1,L|1,1 or Dk], minus infinity included; mlstm: log f, with gain [B,H,L,1]
+    beta         [B,H|1,L,1]. scale: of q. u [1,H,1,Dk]: rwkv6. a, b [B,H,L,Dk]: low_rank, for which
+                 rwkv7 has a = -k_hat, b = rate k_hat. delta, rate, skip: Δ, A, D of ssd
+    state, final the state before and after, [B,H,Dk,Dv]; mlstm: and state_z, final_z [B,H,1,Dk],
+                 state_m, final_m [B,H,1,1]. None before: zeros. out [B,H,L,Dv]
+    elu1, relu, normalised, count, full, n, omega, epsilon: what features and readout there are; full:
+                 every token reads all. general: its own names, one head
 """
 
 import pathlib
@@ -28,12 +39,14 @@ import tempfile
 
 import numpy as np
 
-sys.path.append(str(pathlib.Path(__file__).parent / "decode"))
+sys.path += [str(pathlib.Path(__file__).parent / folder) for folder in ("decode", "recurrence")]
 
 import cache_cases
 import grouped_query_cases
+import linear_attention_cases
 import numpy_cases
 import onnxruntime_cases
+import parallel_cases
 
 
 def write(folder, every):
@@ -56,6 +69,8 @@ def main():
         write(here, [*onnxruntime_cases.cases(sys.argv[1], folder), *numpy_cases.cases()])
         write(here / "decode", [*grouped_query_cases.cases(sys.argv[1], folder),
                                 *cache_cases.cases()])
+        write(here / "recurrence", [*linear_attention_cases.cases(sys.argv[1], folder),
+                                    *parallel_cases.cases()])
 
 
 main()

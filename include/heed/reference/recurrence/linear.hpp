@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 
+#include <heed/reference/normalizer/custom.hpp>
 #include <heed/reference/recurrence/scanned.hpp>
 
 namespace heed::reference::recurrence {
@@ -24,6 +25,7 @@ scanned linear(const matrix& q, const matrix& k, const matrix& v, QueryFeature p
   const index dk = phi_k(vector(vector::Zero(k.cols()))).size();
   scanned x = before(q.rows(), dk, v.cols(), initial);
   carried& state = x.state;
+  vector divisors(q.rows());
   const auto absorb = [&](index t) {
     const vector key = phi_k(vector(k.row(t)));
     state.s += key * v.row(t);
@@ -36,9 +38,11 @@ scanned linear(const matrix& q, const matrix& k, const matrix& v, QueryFeature p
     if (options.causal) absorb(t);
     const vector query = options.scale * phi_q(vector(q.row(t)));
     x.out.row(t) = state.s.transpose() * query;
-    if (options.read == readout::normalised) x.out.row(t) /= state.z.dot(query) + options.epsilon;
-    if (options.read == readout::count) x.out.row(t) /= double(state.tokens);
+    divisors(t) = options.read == readout::normalised ? state.z.dot(query) + options.epsilon
+                  : options.read == readout::count    ? double(state.tokens)
+                                                      : 1;
   }
+  x.out = normalizer::divide_rows(x.out, divisors);
   return x;
 }
 template <class Feature>
