@@ -50,6 +50,10 @@ template <class T, class Arch, class Spec> class chunk_loop {
         shape_{p.width, rows_.key_pitch, rows_.most()},
         columns_(rows_.value_pitch),
         most_(most),
+        direct_(p.out.type == element_of<T>::value && p.out.stride[3] == 1 &&
+                columns_ == p.value_depth()),
+        out_pitch_(direct_ ? p.out.stride[2] : columns_),
+        out_head_(direct_ ? p.out.stride[1] : rows_.most() * columns_),
         decays_(shape_, from) {
     rows_.take(from);
     const index keys = rows_.most() * shape_.key_pitch, pairs = rows_.most() * shape_.pitch;
@@ -96,13 +100,14 @@ template <class T, class Arch, class Spec> class chunk_loop {
     for (index first = 0; first < s.length; first += most_) {
       const index count = std::min(most_, s.length - first);
       const T m = *m_;
+      first_ = first;
       rows_.load(run_, h_, first, count, *m_);
       if (count >= shortest) {
-        if (chunk(first)) continue;
+        if (chunk()) continue;
         *m_ = m;
         rows_.load(run_, h_, first, count, *m_);
       }
-      for (index i = 0; i < count; ++i) token(i, first);
+      for (index i = 0; i < count; ++i) token(i);
     }
     if (!spec_.causal)
       for (index first = 0; first < s.length; first += most_) read_all(first);
@@ -125,7 +130,7 @@ template <class T, class Arch, class Spec> class chunk_loop {
   }
 
   // All stages; false, and nothing but scratch and outputs written, if an output is not finite.
-  bool chunk(index first) {
+  bool chunk() {
     const index n = rows_.padded;
     decays_.begin(rows_.alpha, n);
     for (std::size_t w = 0; w < kinds; ++w)
@@ -138,11 +143,11 @@ template <class T, class Arch, class Spec> class chunk_loop {
     if (spec_.causal) {
       for (index g = 0; g < group(); ++g) {
         output(g, n);
-        if (!simd::all_finite(out_ + g * rows_.most() * columns_, columns_, rows_.count, columns_))
+        if (!simd::all_finite_vectors<T, Arch>(out(g), out_pitch_, rows_.count, columns_))
           return false;
       }
       for (index g = 0; g < group(); ++g)
-        for (index i = 0; i < rows_.count; ++i) deliver(g, i, first, sum_of_keys(g, i));
+        for (index i = 0; i < rows_.count; ++i) deliver(g, i, sum_of_keys(g, i));
     }
     advance(n);
     return true;
@@ -175,12 +180,14 @@ template <class T, class Arch, class Spec> class chunk_loop {
           own += r.rows[i * shape_.key_pitch + c] * rows_.u[c] * rows_.k[i * shape_.key_pitch + c];
         r.pairs[0][i * shape_.pitch + i] = own;
       }
-    const simd::target<T> to{out_ + g * rows_.most() * columns_, columns_};
+    const simd::target<T> to{out(g), out_pitch_};
     if constexpr (mixes<Spec>)
-      simd::product<T, Arch>(
-          n, columns_, {of_state(decayed(r)), of_pairs(r, 0, rows_.v), of_pairs(r, 1, u_)}, to);
+      simd::product<T, Arch>(rows_.count, columns_,
+                             {of_state(decayed(r)), of_pairs(r, 0, rows_.v), of_pairs(r, 1, u_)},
+                             to);
     else
-      simd::product<T, Arch>(n, columns_, {of_state(decayed(r)), of_pairs(r, 0, rows_.v)}, to);
+      simd::product<T, Arch>(rows_.count, columns_, {of_state(decayed(r)), of_pairs(r, 0, rows_.v)},
+                             to);
   }
 
   // zᵀq of token i, where z is summed.
@@ -193,6 +200,11 @@ template <class T, class Arch, class Spec> class chunk_loop {
       for (index j = 0; j <= i; ++j) sum += r.pairs[0][i * shape_.pitch + j] * weight(j);
     }
     return sum;
+  }
+  // Rows of query head g: where they belong if they can be written so, else in scratch.
+  T* out(index g) const {
+    return direct_ ? static_cast<T*>(p_.out.row(run_.b, h_ * group() + g, run_.row + first_))
+                   : out_ + g * out_head_;
   }
   T weight(index i) const { return gated<Spec> ? rows_.gain[i] : T(1); }
 
@@ -217,10 +229,10 @@ template <class T, class Arch, class Spec> class chunk_loop {
   }
 
   // The token form of token i.
-  void token(index i, index first) {
+  void token(index i) {
     const index q_pitch = rows_.most() * shape_.key_pitch;
-    token_step<Spec, Arch>(rows_, i, p_.width, columns_, s_, columns_, own_, out_ + i * columns_,
-                           rows_.most() * columns_);
+    token_step<Spec, Arch>(rows_, i, p_.width, columns_, s_, columns_, own_,
+                           out(0) + i * out_pitch_, out_head_);
     const T* const k = rows_.k + i * shape_.key_pitch;
     if constexpr (sums_keys<Spec>)
       for (index c = 0; c < p_.width; ++c) {
@@ -236,31 +248,31 @@ template <class T, class Arch, class Spec> class chunk_loop {
       if constexpr (sums_keys<Spec>)
         for (index c = 0; c < p_.width; ++c)
           sum += rows_.q[g * q_pitch + i * shape_.key_pitch + c] * sums_[c];
-      deliver(g, i, first, sum);
+      deliver(g, i, sum);
     }
   }
 
   // What every token reads from the state after the last one.
   void read_all(index first) {
     T m = *m_;
+    first_ = first;
     rows_.load(run_, h_, first, std::min(most_, run_.length - first), m);
     for (index g = 0; g < group(); ++g) {
       const T* const q = rows_.q + g * rows_.most() * shape_.key_pitch;
-      simd::product<T, Arch>(rows_.count, columns_, {of_state(q)}, {out_, columns_});
+      simd::product<T, Arch>(rows_.count, columns_, {of_state(q)}, {out(g), out_pitch_});
       for (index i = 0; i < rows_.count; ++i) {
         T sum = 0;
         if constexpr (sums_keys<Spec>)
           for (index c = 0; c < p_.width; ++c) sum += q[i * shape_.key_pitch + c] * sums_[c];
-        write(g, i, first, out_ + i * columns_, sum, seen_ + run_.length);
+        write(g, i, sum, seen_ + run_.length);
       }
     }
   }
 
-  void deliver(index g, index i, index first, T sum) {
-    write(g, i, first, out_ + (g * rows_.most() + i) * columns_, sum, seen_ + first + i + 1);
-  }
+  void deliver(index g, index i, T sum) { write(g, i, sum, seen_ + first_ + i + 1); }
   // Row i of query head g, divided as the readout says.
-  void write(index g, index i, index first, T* o, T sum, std::int64_t seen) const {
+  void write(index g, index i, T sum, std::int64_t seen) const {
+    T* const o = out(g) + i * out_pitch_;
     T by = 1;
     if constexpr (requires { spec_.readout.epsilon; }) by = sum + T(spec_.readout.epsilon);
     if constexpr (std::is_same_v<readout_of<Spec>, bounded_readout>)
@@ -268,8 +280,10 @@ template <class T, class Arch, class Spec> class chunk_loop {
     if constexpr (std::is_same_v<readout_of<Spec>, mean_readout>) by = T(seen);
     if (by != T(1))
       simd::map_row<Arch>(o, columns_, [f = T(1) / by](auto x) { return x * decltype(x)(f); });
-    simd::store_row(p_.out.type, o, p_.value_depth(),
-                    p_.out.row(run_.b, h_ * group() + g, run_.row + first + i), p_.out.stride[3]);
+    if (!direct_)
+      simd::store_row(p_.out.type, o, p_.value_depth(),
+                      p_.out.row(run_.b, h_ * group() + g, run_.row + first_ + i),
+                      p_.out.stride[3]);
   }
 
   const Spec& spec_;
@@ -277,13 +291,15 @@ template <class T, class Arch, class Spec> class chunk_loop {
   rows_type rows_;
   chunk_shape shape_;
   index columns_, most_, read_count_ = 0;
+  bool direct_;  // outputs are written where they belong
+  index out_pitch_, out_head_;
   decays_type decays_;
   chunk_read<T>* reads_ = nullptr;
   chunk_write<T> writes_[kinds];
   T *own_s_ = nullptr, *out_ = nullptr, *u_ = nullptr, *minus_ = nullptr, *own_ = nullptr;
 
   token_run run_;  // the task at hand
-  index h_ = 0;
+  index h_ = 0, first_ = 0;
   std::int64_t seen_ = 0;
   T *s_ = nullptr, *sums_ = nullptr, *m_ = nullptr;
 };

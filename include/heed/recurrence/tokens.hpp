@@ -87,31 +87,39 @@ template <class T, class Arch, class Spec> class token_rows {
       std::fill(rows + i * pitch + channels, rows + (i + 1) * pitch, T(0));
     std::fill(rows + count * pitch, rows + padded * pitch, T(0));
   }
-  void queries(index item, index h, index row, T* out) const {
-    for (index i = 0; i < count; ++i) {
-      T* const x = out + i * key_pitch;
-      simd::load_row(p_.q.type, p_.q.row(item, h, row + i), p_.q.stride[3], p_.depth(), x);
-      apply_feature<Arch>(spec_.feature, x, p_.depth(), feature_role::query);
-      if (spec_.scale != 1)
-        simd::map_row<Arch>(x, p_.width,
-                            [f = T(spec_.scale)](auto y) { return y * decltype(y)(f); });
+  // Rows of x in one piece where they lie so.
+  void rows_of(const operand& x, index item, index h, index row, index channels, T* out,
+               index pitch) const {
+    if (simd::stored_as<T>(x) && x.stride[2] == channels && pitch == channels) {
+      std::copy_n(static_cast<const T*>(x.row(item, h, row)), count * channels, out);
+      return;
     }
+    for (index i = 0; i < count; ++i)
+      simd::load_row(x.type, x.row(item, h, row + i), x.stride[3], channels, out + i * pitch);
+  }
+  void queries(index item, index h, index row, T* out) const {
+    rows_of(p_.q, item, h, row, p_.depth(), out, key_pitch);
+    const T factor = static_cast<T>(spec_.scale);
+    if (!std::is_same_v<feature_of<Spec>, none> || factor != 1)
+      for (index i = 0; i < count; ++i) {
+        T* const x = out + i * key_pitch;
+        apply_feature<Arch>(spec_.feature, x, p_.depth(), feature_role::query);
+        if (factor != 1)
+          simd::map_row<Arch>(x, p_.width, [factor](auto y) { return y * decltype(y)(factor); });
+      }
     pad(out, key_pitch, p_.width);
   }
   void keys(index item, index h, index row) const {
-    const index head = recurrence_problem::head_of(p_.k, h, p_.heads);
-    for (index i = 0; i < count; ++i) {
-      T* const x = k + i * key_pitch;
-      simd::load_row(p_.k.type, p_.k.row(item, head, row + i), p_.k.stride[3], p_.depth(), x);
-      apply_feature<Arch>(spec_.feature, x, p_.depth());
-    }
+    rows_of(p_.k, item, recurrence_problem::head_of(p_.k, h, p_.heads), row, p_.depth(), k,
+            key_pitch);
+    if constexpr (!std::is_same_v<feature_of<Spec>, none>)
+      for (index i = 0; i < count; ++i)
+        apply_feature<Arch>(spec_.feature, k + i * key_pitch, p_.depth());
     pad(k, key_pitch, p_.width);
   }
   void values(index item, index h, index row) const {
-    const index head = recurrence_problem::head_of(p_.v, h, p_.heads);
-    for (index i = 0; i < count; ++i)
-      simd::load_row(p_.v.type, p_.v.row(item, head, row + i), p_.v.stride[3], p_.value_depth(),
-                     v + i * value_pitch);
+    rows_of(p_.v, item, recurrence_problem::head_of(p_.v, h, p_.heads), row, p_.value_depth(), v,
+            value_pitch);
     pad(v, value_pitch, p_.value_depth());
   }
   void wide(const operand& x, index item, index h, index row, T* out) const {

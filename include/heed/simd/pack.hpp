@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <heed/core/policy.hpp>
 #include <heed/simd/convert.hpp>
+#include <heed/simd/lanes.hpp>
 #include <heed/simd/shape.hpp>
 #include <heed/simd/transpose.hpp>
 
@@ -75,6 +76,19 @@ template <class T> bool all_finite(const T* rows, index stride, index count, ind
   T total = 0;
   for (T x : sum) total += x;
   return total == T(0);
+}
+
+// The same for rows of whole vectors.
+template <class T, class Arch>
+HEED_NOINLINE bool all_finite_vectors(const T* rows, index stride, index count, index channels) {
+  using B = batch<T, Arch>;
+  constexpr index W = width<T, Arch>;
+  const B zero(T(0));
+  B even(T(0)), odd(T(0));
+  for (index j = 0; j < count; ++j, std::swap(even, odd))
+    for (index c = 0; c < channels; c += W)
+      even = simd::fma(simd::load<T, Arch>(rows + j * stride + c), zero, even);
+  return sum_lanes<T, Arch>(B(even + odd)) == T(0);
 }
 
 }  // namespace heed::simd
