@@ -302,7 +302,7 @@ TEST_CASE("golden recurrences") {
         if (c.has("final_m")) CHECK(std::abs(got.state.m - x.number("final_m")) < bound);
       }
   }
-  CHECK(seen == 53);
+  CHECK(seen == 51);
 }
 
 TEST_CASE("golden general recurrence") {

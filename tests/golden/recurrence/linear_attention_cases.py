@@ -60,7 +60,6 @@ def jobs(normal):
     yield job("gated_delta/onnx_grouped", "gated_delta", 1, 10, 8, 6, h=4, shared_beta=True)
     yield job("gated_delta/onnx_forgets", "gated_delta", 1, 66, 6, 5, states=1, forgets=True)
     yield job("kda/onnx", "gated_delta", 1, 13, 8, 6, channels=True)
-    yield job("kda/onnx_forgets", "gated_delta", 1, 15, 8, 6, channels=True, forgets=True)
 
 
 def cases(module, folder, seed=41):
