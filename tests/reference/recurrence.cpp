@@ -19,7 +19,7 @@ using heed::test::recurrent_head;
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-constexpr double in_float = 2e-6, in_double = 1e-13;
+constexpr double in_float = 1e-6, in_double = 2e-14;
 
 /// Largest difference as a share of the largest magnitude.
 double deviation(const matrix& x, const matrix& expected) {
