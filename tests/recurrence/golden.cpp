@@ -134,8 +134,11 @@ template <class T> bool check_case(const golden_case& c) {
     return run(recurrence{});
   }
   if (name == "taylor") return run(recurrences::taylor(int(c["n"].scalar()), epsilon));
-  if (name == "favor" && !x.has("relu")) {
+  if (name == "favor") {
     const std::vector<float> omega(c["omega"].data.begin(), c["omega"].data.end());
+    if (x.has("relu"))
+      return run(recurrence{.feature = random_feature{omega, c["omega"].shape[0], true, epsilon},
+                            .readout = normalised_readout{}});
     return run(recurrences::favor(parameters(omega), c["omega"].shape[0]));
   }
   if (name == "retention") return run(recurrences::retention(x["log_decay"]));

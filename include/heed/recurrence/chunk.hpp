@@ -279,7 +279,8 @@ template <class T, class Arch, class Spec> class chunk_loop {
       by = std::max(std::abs(sum), gated<Spec> ? rows_.bound[i] : T(1));
     if constexpr (std::is_same_v<readout_of<Spec>, mean_readout>) by = T(seen);
     if (by != T(1))
-      simd::map_row<Arch>(o, columns_, [f = T(1) / by](auto x) { return x * decltype(x)(f); });
+      simd::map_row<Arch>(
+          o, columns_, [f = by == T(0) ? T(0) : T(1) / by](auto x) { return x * decltype(x)(f); });
     if (!direct_)
       simd::store_row(p_.out.type, o, p_.value_depth(),
                       p_.out.row(run_.b, h_ * group() + g, run_.row + first_ + i),

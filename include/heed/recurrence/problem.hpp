@@ -87,6 +87,7 @@ void check_policies(const char* operation, const Spec& spec, const recurrence_pr
   const index B = p.batch(), H = p.heads, L = p.tokens();
   if (!(std::isfinite(spec.scale))) check::fail(operation, "the scale must be finite");
   if (spec.chunk < 0) check::fail(operation, "the chunk must not be negative");
+  if constexpr (requires { spec.feature.check(p.depth()); }) spec.feature.check(p.depth());
   if constexpr (decays<Spec> != decay_kind::none)
     broadcast::check(operation, "log of the decay", spec.decay.log,
                      {B, H, L, decays<Spec> == decay_kind::channel ? p.width : 1});

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
-// feature/random: positive random features of the softmax kernel, E φ(q)·φ(k) = e^{q·k / √D}:
-//   φ_r(x) = e^{ω_r·y - ‖y‖²/2} / √m,   y = x / D^¼
+// feature/random: random features of the softmax kernel, E φ(q)·φ(k) = e^{q·k / √D}:
+//   φ_r(x) = e^{ω_r·y - ‖y‖²/2} / √m,   y = x / D^¼;   of the ReLU kind max(ω_r·y, 0) / √m + ε
 // ω [m, D] given, best orthogonal in blocks. Queries are divided by their largest feature, which a
-// normalised readout cancels; keys need nothing of the kind, no exponent exceeds ‖ω_r‖² / 2.
-// Performer (Choromanski et al. 2020).
+// normalised readout cancels. Keys are not: no exponent exceeds ‖ω_r‖² / 2, but in float a key
+// whose exponents are all below -87 counts as nothing. Performer (Choromanski et al. 2020).
 #pragma once
 
 #include <cmath>
@@ -17,7 +17,16 @@ namespace heed {
 struct random_feature {
   parameters omega;  // [m, D]
   index features = 0;
+  bool relu = false;
+  double epsilon = 1e-3;  // of the ReLU kind
 
+  void check(index depth) const {
+    if (depth > most || features < 1 || omega.size() != features * depth)
+      heed::check::fail("heed::random_feature",
+                        "omega must be [features, D], D at most 256: it holds " +
+                            std::to_string(omega.size()) + " numbers for " +
+                            std::to_string(features) + " x " + std::to_string(depth));
+  }
   constexpr index width(index) const { return features; }
   template <class Arch, class T> void query(T* row, index depth) const {
     map<Arch>(row, depth, true);
@@ -27,8 +36,9 @@ struct random_feature {
   }
 
  private:
+  static constexpr index most = 256;  // channels of a head
+
   template <class Arch, class T> void map(T* row, index depth, bool divide) const {
-    constexpr index most = 256;  // channels of a head
     T y[most];
     const T by = T(1) / std::sqrt(std::sqrt(T(depth)));
     T half = 0;
@@ -39,7 +49,13 @@ struct random_feature {
       for (index c = 0; c < depth; ++c) sum += T(omega[r * depth + c]) * y[c];
       row[r] = sum, largest = std::max(largest, sum);
     }
-    const T top = divide ? largest : T(0), share = T(1) / std::sqrt(T(features));
+    const T share = T(1) / std::sqrt(T(features));
+    if (relu) {
+      for (index r = 0; r < features; ++r)
+        row[r] = std::max(row[r] + half, T(0)) * share + T(epsilon);
+      return;
+    }
+    const T top = divide ? largest : T(0);
     simd::map_row<Arch>(row, features, [&](auto x) {
       using V = decltype(x);
       return V(simd::exp(V(x - V(top))) * V(share));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // readout/normalised: o = Sᵀq / (zᵀq + ε), z = the same recurrence with v = 1. Linear attention
-// (Katharopoulos et al. 2020).
+// (Katharopoulos et al. 2020). Where the divisor is 0 the output is.
 #pragma once
 
 namespace heed {
