@@ -4,6 +4,7 @@
 //
 //   auto out = heed::attend(spec, q, k, v);
 //   heed::attend(spec, q, k, v, out, heed::on(device));     // Eigen::ThreadPoolDevice
+//   auto out = heed::scan(recurrence, q, k, v, state);
 //
 // A tensor of rank 4 is [B,H,L,D] if row-major, (D,L,H,B) if column-major; a matrix is one head,
 // L × D, in either storage order; views say themselves: as<"BLHD">(x). Maps, refs and blocks are
@@ -16,6 +17,7 @@
 #include <heed/attention/attend_backward.hpp>
 #include <heed/attention/attend_source.hpp>
 #include <heed/core/axes.hpp>
+#include <heed/recurrence/scan.hpp>
 #include <unsupported/Eigen/CXX11/Tensor>
 
 namespace heed {
@@ -141,6 +143,55 @@ void attend_backward(const Spec& spec, Q&& q, K&& k, V&& v, const saved& forward
   attend_backward<Arch>(spec, detail::door(static_cast<Q&&>(q)), detail::door(static_cast<K&&>(k)),
                         detail::door(static_cast<V&&>(v)), forward,
                         operand(detail::door(static_cast<DOut&&>(d_out))), to, executor, scratch);
+}
+
+namespace detail {
+
+// The object that a call of scan without `out` returns.
+template <class Q, class From, class K, class V>
+auto fresh_scan(const From& q, const K& k, const V& v) {
+  const auto some = [](index n) { return std::max<index>(n, 0); };
+  const index heads = std::max({q.extent[1], k.extent[1], v.extent[1]});
+  return fresh<Q, decltype(element_type(q))>(
+      {some(q.extent[0]), some(heads), some(q.extent[2]), some(v.extent[3])});
+}
+
+}  // namespace detail
+
+// heed::scan into a fresh object, from the zero state on or from the given one. Contract of
+// heed::scan.
+template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V>
+auto scan(const Spec& spec, Q&& q, K&& k, V&& v, executor_ref executor = {},
+          workspace_ref scratch = {}) {
+  const auto from = detail::door(static_cast<Q&&>(q));
+  const auto keys = detail::door(static_cast<K&&>(k));
+  const auto values = detail::door(static_cast<V&&>(v));
+  auto out = detail::fresh_scan<Q>(from, keys, values);
+  scan<Arch>(spec, from, keys, values, detail::door(out), executor, scratch);
+  return out;
+}
+template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V,
+          class T>
+auto scan(const Spec& spec, Q&& q, K&& k, V&& v, recurrent_state<T>& state,
+          executor_ref executor = {}, workspace_ref scratch = {}) {
+  const auto from = detail::door(static_cast<Q&&>(q));
+  const auto keys = detail::door(static_cast<K&&>(k));
+  const auto values = detail::door(static_cast<V&&>(v));
+  auto out = detail::fresh_scan<Q>(from, keys, values);
+  scan<Arch>(spec, from, keys, values, detail::door(out), state, executor, scratch);
+  return out;
+}
+// heed::step into a fresh object.
+template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V,
+          class T>
+auto step(const Spec& spec, Q&& q, K&& k, V&& v, recurrent_state<T>& state,
+          executor_ref executor = {}, workspace_ref scratch = {}) {
+  const auto from = detail::door(static_cast<Q&&>(q));
+  const auto keys = detail::door(static_cast<K&&>(k));
+  const auto values = detail::door(static_cast<V&&>(v));
+  auto out = detail::fresh_scan<Q>(from, keys, values);
+  step<Arch>(spec, from, keys, values, detail::door(out), state, executor, scratch);
+  return out;
 }
 
 }  // namespace heed
