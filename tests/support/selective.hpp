@@ -17,10 +17,9 @@ struct selective_shape {
   }
 };
 inline const std::vector<selective_shape>& selective_shapes() {
-  static const std::vector<selective_shape> all{{1, 1, 1, 1, 1},   {2, 7, 3, 1, 1},
-                                                {2, 37, 17, 16, 1}, {1, 101, 70, 5, 2},
-                                                {2, 32, 64, 4, 1}, {1, 67, 130, 64, 1},
-                                                {3, 0, 5, 3, 1},   {0, 3, 4, 2, 1}};
+  static const std::vector<selective_shape> all{
+      {1, 1, 1, 1, 1},   {2, 7, 3, 1, 1},     {2, 37, 17, 16, 1}, {1, 101, 70, 5, 2},
+      {2, 32, 64, 4, 1}, {1, 67, 130, 64, 1}, {3, 0, 5, 3, 1},    {0, 3, 4, 2, 1}};
   return all;
 }
 
@@ -67,10 +66,10 @@ template <class T> struct selective_operands {
       const Eigen::VectorXd skip = spec.d.present()
                                        ? Eigen::VectorXd(d.head(0, 0).row(0).segment(g * per, per))
                                        : Eigen::VectorXd(Eigen::VectorXd::Zero(per));
-      const auto one = ref::recurrence::mamba(
-          values.middleCols(g * per, per), step.middleCols(g * per, per),
-          a.head(0, 0).middleRows(g * per, per), rows(b, g), rows(c, g), skip,
-          h.middleRows(g * per, per));
+      const auto one =
+          ref::recurrence::mamba(values.middleCols(g * per, per), step.middleCols(g * per, per),
+                                 a.head(0, 0).middleRows(g * per, per), rows(b, g), rows(c, g),
+                                 skip, h.middleRows(g * per, per));
       out.middleCols(g * per, per) = one.out;
       h.middleRows(g * per, per) = one.h;
     }

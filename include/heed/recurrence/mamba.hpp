@@ -31,8 +31,8 @@ HEED_NOINLINE void selective_scan_any(const char* operation, const selective_pro
 // y of every token. `state` comes with what was before the first token (empty: nothing) and leaves
 // with what is after the last; a sequence may be split anywhere, for the same bits. Computes in
 // float, or in double if u, delta, b and c are double. `out` must not overlap what is read. Same
-// bits for any executor. Throws std::invalid_argument, before anything is written, if a shape or the
-// state does not fit. O(L · C · N), dominated by as many exponentials.
+// bits for any executor. Throws std::invalid_argument, before anything is written, if a shape or
+// the state does not fit. O(L · C · N), dominated by as many exponentials.
 template <class Arch = simd::best, storable U, storable D, storable B, storable C>
 void scan(const selective_scan& spec, const view<U>& u, const view<D>& delta, const view<B>& b,
           const view<C>& c, const std::type_identity_t<result>& out,

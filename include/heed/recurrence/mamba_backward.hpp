@@ -51,10 +51,10 @@ HEED_NOINLINE void selective_backward_any(const selective_problem& p,
 }  // namespace detail
 
 // With L any function of what `scan` gives, d_out = dL/dout and d_state = dL/d(last state), empty
-// for none: writes the gradients asked for, and leaves dL/d(first state) in d_state. `before` is the
-// state that the scan started from (empty: zeros). Nothing is divided by a decay, so that decays of
-// 0 and 1 have finite gradients. Throws std::invalid_argument, before anything is written. Same bits
-// for any executor. About three times the time of `scan`.
+// for none: writes the gradients asked for, and leaves dL/d(first state) in d_state. `before` is
+// the state that the scan started from (empty: zeros). Nothing is divided by a decay, so that
+// decays of 0 and 1 have finite gradients. Throws std::invalid_argument, before anything is
+// written. Same bits for any executor. About three times the time of `scan`.
 template <class Arch = simd::best, storable U, storable D, storable B, storable C>
 void scan_backward(const selective_scan& spec, const view<U>& u, const view<D>& delta,
                    const view<B>& b, const view<C>& c,

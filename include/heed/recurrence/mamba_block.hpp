@@ -77,8 +77,7 @@ template <class T, class Arch, index Channels> class selective_block {
 
   // Rows [token][channel] of u, delta or what is like them.
   void load_rows(const operand& x, const packed_run& s, index first, index count, T* to) const {
-    for (index t = 0; t < count; ++t)
-      load_channels(x, s.batch, s.row(first + t), to + t * pitch);
+    for (index t = 0; t < count; ++t) load_channels(x, s.batch, s.row(first + t), to + t * pitch);
   }
   void store_rows(const T* from, const packed_run& s, index first, index count,
                   const result& x) const {
@@ -90,10 +89,10 @@ template <class T, class Arch, index Channels> class selective_block {
   }
   void store_channels(const T* from, const result& x) const {
     if (x.present())
-      simd::store_row(x.type, from, block.count,
-                      static_cast<unsigned char*>(x.row(0, 0, 0)) +
-                          block.first * x.stride[3] * size_of(x.type),
-                      x.stride[3]);
+      simd::store_row(
+          x.type, from, block.count,
+          static_cast<unsigned char*>(x.row(0, 0, 0)) + block.first * x.stride[3] * size_of(x.type),
+          x.stride[3]);
   }
   // Fills delta, input, b, c for `count` tokens. `u` has rows of u; `raw` gets δ + bias, and may be
   // delta itself.

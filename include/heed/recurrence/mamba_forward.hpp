@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// The selective scan, forward. Lanes are channels; a task is a block of channels of one sequence, so
-// no sum is shared and the bits depend neither on the threads nor on where a sequence is split.
+// The selective scan, forward. Lanes are channels; a task is a block of channels of one sequence,
+// so no sum is shared and the bits depend neither on the threads nor on where a sequence is split.
 //
 //   for each 32 tokens    Δ, Δ u, B and C in scratch; y = D u
 //     for each vector     of channels

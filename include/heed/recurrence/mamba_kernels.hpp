@@ -60,14 +60,14 @@ HEED_NOINLINE void selective_advance(const selective_tile<T>& x, const T* a, T* 
 // What the reverse loop adds to. All [token][channel], but da [state][channel] and db, dc
 // [token][R][lane].
 template <class T> struct selective_sums {
-  T *input = nullptr;     // Σ_n g B: what reaches Δ u
-  T *exponent = nullptr;  // Σ_n g h' A', h' = decay ⊙ h_{t-1}
-  T *y = nullptr;         // Σ_n C h, where a gate asks for it
+  T* input = nullptr;     // Σ_n g B: what reaches Δ u
+  T* exponent = nullptr;  // Σ_n g h' A', h' = decay ⊙ h_{t-1}
+  T* y = nullptr;         // Σ_n C h, where a gate asks for it
   T *da = nullptr, *db = nullptr, *dc = nullptr;
 };
 
-// g_t = dL/dh_t = C_t dy_t + decay_{t+1} g_{t+1}; `g` comes and goes as decay g, before dy is added.
-// `first`: the states before the first token.
+// g_t = dL/dh_t = C_t dy_t + decay_{t+1} g_{t+1}; `g` comes and goes as decay g, before dy is
+// added. `first`: the states before the first token.
 template <class T, class Arch, int R, bool Gated>
 HEED_NOINLINE void selective_reverse(const selective_tile<T>& x, const T* a, const T* first,
                                      const T* decays, const T* kept, const T* dy, T* g,

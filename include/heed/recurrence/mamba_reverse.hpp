@@ -68,9 +68,8 @@ template <class T, class Arch> class selective_backward {
     executor.for_each(tasks, [&](index task, index worker) {
       one(task / count, task % count, memory.worker(worker));
     });
-    executor.for_each(count, [&](index task, index worker) {
-      store_learned(task, memory.worker(worker));
-    });
+    executor.for_each(
+        count, [&](index task, index worker) { store_learned(task, memory.worker(worker)); });
     if (to_.db.present() || to_.dc.present())
       executor.for_each((rows_ + most - 1) / most, [&](index task, index) {
         for (index row = task * most; row < std::min(rows_, (task + 1) * most); ++row) {
@@ -165,8 +164,8 @@ template <class T, class Arch> class selective_backward {
         selective_advance<T, Arch, R, false, true>(tile, x.a + at, w.h + at, nullptr, w.decays,
                                                    w.kept);
         const selective_sums<T> to{w.into + v, w.exponent + v, w.y + v, da + at, w.db, w.dc};
-        const auto back = gated() ? &selective_reverse<T, Arch, R, true>
-                                  : &selective_reverse<T, Arch, R, false>;
+        const auto back =
+            gated() ? &selective_reverse<T, Arch, R, true> : &selective_reverse<T, Arch, R, false>;
         back(tile, x.a + at, before + at, w.decays, w.kept, w.dy + v, w.g + at, to);
       }
       for (index t = 0; t < x.tokens; ++t) {

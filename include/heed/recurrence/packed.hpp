@@ -28,8 +28,8 @@ struct packed_sequences {
   void check(const char* operation) const {
     if (cu.empty()) return;
     if (batch != 1)
-      check::fail(operation, "cu_seqlens packs sequences into a batch of 1, not of " +
-                                 std::to_string(batch));
+      check::fail(operation,
+                  "cu_seqlens packs sequences into a batch of 1, not of " + std::to_string(batch));
     check::offsets(operation, "cu_seqlens", cu, tokens);
   }
 };

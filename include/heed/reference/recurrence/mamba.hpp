@@ -17,7 +17,8 @@ inline double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp
 
 /// S6 (Gu and Dao, Mamba, Algorithm 2, with the simplified discretisation of B that its code has):
 /// Ā_t = exp(Δ_t A), h_t = Ā_t ⊙ h_{t−1} + Δ_t u_t B_tᵀ, y_t = h_t C_t + D ⊙ u_t, for every channel
-/// a state of its own. u, Δ [L×C], A [C×N], B, C [L×N], D [C], h_0 [C×N]. With Δ = softplus(δ + bias).
+/// a state of its own. u, Δ [L×C], A [C×N], B, C [L×N], D [C], h_0 [C×N]. With Δ = softplus(δ +
+/// bias).
 inline selective_scanned mamba(const matrix& u, const matrix& delta, const matrix& a,
                                const matrix& b, const matrix& c, const vector& d,
                                const matrix& initial) {
