@@ -83,16 +83,10 @@ template <class T, class Arch, index Channels> class selective_block {
                   const result& x) const {
     for (index t = 0; t < count; ++t)
       simd::store_row(x.type, from + t * pitch, block.count,
-                      static_cast<unsigned char*>(x.row(s.batch, 0, s.row(first + t))) +
-                          block.first * x.stride[3] * size_of(x.type),
-                      x.stride[3]);
+                      channels_of(x, s.batch, s.row(first + t)), x.stride[3]);
   }
   void store_channels(const T* from, const result& x) const {
-    if (x.present())
-      simd::store_row(
-          x.type, from, block.count,
-          static_cast<unsigned char*>(x.row(0, 0, 0)) + block.first * x.stride[3] * size_of(x.type),
-          x.stride[3]);
+    if (x.present()) simd::store_row(x.type, from, block.count, channels_of(x, 0, 0), x.stride[3]);
   }
   // Fills delta, input, b, c for `count` tokens. `u` has rows of u; `raw` gets δ + bias, and may be
   // delta itself.
@@ -123,10 +117,30 @@ template <class T, class Arch, index Channels> class selective_block {
   selective_tile<T> tile(index v, index n) const {
     return {tokens, pitch, states_, delta + v, input + v, b + n, c + n};
   }
+  // Rows to be asked for while the kernels run: rows of some channels lie apart, where no
+  // prefetcher finds them. Of `all` pieces of work, `piece` is about to start.
+  void expect(std::initializer_list<operand> operands, const packed_run& s, index first,
+              index count) {
+    wanted_ = {s, std::max<index>(first, 0), std::min(first + count, s.length)};
+    asked_ = 0;
+    for (const operand& x : operands)
+      if (x.present() && x.stride[3] == 1) ask_[asked_++] = x;
+  }
+  void ask(index piece, index all) const {
+    const index rows = wanted_.end - wanted_.first;
+    for (index t = rows * piece / all; t < rows * (piece + 1) / all; ++t)
+      for (int i = 0; i < asked_; ++i)
+        simd::prefetch(channels_of(ask_[i], wanted_.run.batch, wanted_.run.row(wanted_.first + t)),
+                       block.count * size_of(ask_[i].type));
+  }
+  index pieces() const { return vectors * (states_ / 4 + states_ % 4); }
+
   // All loaded tokens of all channels: h moves on, y (if any) is added to.
   template <bool Out> void advance(T* h, T* y = nullptr) const {
+    index piece = 0;
     for (index v = 0; v < vectors * W; v += W)
       for_states(states_, [&]<int R>(index n, std::integral_constant<int, R>) {
+        ask(piece++, pieces());
         const index at = n * pitch + v;
         selective_advance<T, Arch, R, Out>(tile(v, n), a + at, h + at, Out ? y + v : nullptr);
       });
@@ -139,18 +153,26 @@ template <class T, class Arch, index Channels> class selective_block {
   T *b = nullptr, *c = nullptr;
 
  private:
+  template <class Void>
+  Void* channels_of(const basic_operand<Void>& x, index batch, index row) const {
+    return static_cast<typename basic_operand<Void>::byte*>(x.row(batch, 0, row)) +
+           block.first * x.stride[3] * size_of(x.type);
+  }
   void load_channels(const operand& x, index batch, index row, T* to) const {
     if (x.present())
-      simd::load_row(x.type,
-                     static_cast<const unsigned char*>(x.row(batch, 0, row)) +
-                         block.first * x.stride[3] * size_of(x.type),
-                     x.stride[3], block.count, to);
+      simd::load_row(x.type, channels_of(x, batch, row), x.stride[3], block.count, to);
     std::fill(x.present() ? to + block.count : to, to + vectors * W, T(0));
   }
 
   const selective_problem& p_;
   index states_;
   T *turned_ = nullptr, *bias_ = nullptr;
+  struct {
+    packed_run run;
+    index first = 0, end = 0;
+  } wanted_;
+  operand ask_[6];
+  int asked_ = 0;
 };
 
 }  // namespace heed::detail

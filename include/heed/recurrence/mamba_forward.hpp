@@ -51,6 +51,7 @@ template <class T, class Arch> class selective_forward {
       x.for_vectors([&](index at, index v) {
         simd::store(y + at, B(simd::load<T, Arch>(y + at) * simd::load<T, Arch>(x.d + v)));
       });
+      x.expect({p_.u, p_.delta, out_, p_.spec.gate}, s, first + count, block_type::most);
       x.template advance<true>(h, y);
       if (p_.spec.gate.present()) {
         x.load_rows(p_.spec.gate, s, first, count, x.input);

@@ -119,12 +119,15 @@ template <class T, class Arch> class selective_backward {
       x.load(s, k * most, most, w.u, w.raw);
       T* const next = w.states + (k + 1) * table;
       std::copy_n(w.states + k * table, table, next);
+      x.expect({p_.u, p_.delta}, s, (k + 1) * most, most);
       x.template advance<false>(next);
     }
     x.load_state(d_state_.head(id, 0), w.g);
     for (index k = count - 1; k >= 0; --k) {
       const index first = k * most, tokens = std::min(most, s.length - first);
       begin_tokens(x, s, first, tokens, w);
+      x.expect({p_.u, p_.delta, d_out_, p_.spec.gate, to_.du, to_.ddelta}, s, first - most,
+               first >= most ? most : 0);
       replay(x, s, first, block, w, w.states + k * table, da);
       finish_tokens(x, s, first, tokens, w, da + table);
     }
@@ -153,12 +156,14 @@ template <class T, class Arch> class selective_backward {
   // The tokens loaded, forward and back. `before`: the states before them.
   void replay(const block_type& x, const packed_run& s, index first, index block, const scratch& w,
               const T* before, T* da) const {
+    index piece = 0;
     for_states(p_.states(), [&]<int R>(index n, std::integral_constant<int, R>) {
       std::fill_n(w.db, x.tokens * R * W, T(0));
       std::fill_n(w.dc, x.tokens * R * W, T(0));
       for (index v = 0; v < x.vectors * W; v += W) {
         const index at = n * pitch + v;
         const auto tile = x.tile(v, n);
+        x.ask(piece++, x.pieces());
         for (index r = 0; r < R; ++r)
           simd::store(w.h + at + r * pitch, simd::load<T, Arch>(before + at + r * pitch));
         selective_advance<T, Arch, R, false, true>(tile, x.a + at, w.h + at, nullptr, w.decays,
