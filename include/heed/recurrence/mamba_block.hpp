@@ -7,7 +7,7 @@
 #include <heed/core/workspace.hpp>
 #include <heed/recurrence/mamba_kernels.hpp>
 #include <heed/recurrence/mamba_problem.hpp>
-#include <heed/simd/transpose.hpp>
+#include <heed/recurrence/turned.hpp>
 
 namespace heed::detail {
 
@@ -47,10 +47,7 @@ template <class T, class Arch, index Channels> class selective_block {
   void begin(const channel_block& which) {
     block = which;
     vectors = (block.count + W - 1) / W;
-    for (index i = 0; i < block.count; ++i)
-      simd::load_row(p_.spec.a.type, p_.spec.a.row(0, 0, block.first + i), p_.spec.a.stride[3],
-                     states_, turned_ + i * states_);
-    load_table(turned_, T(simd::log2e), a);
+    load_turned<T, Arch>(p_.spec.a, 0, block.first, block.count, T(simd::log2e), turned_, a, pitch);
     // Finite: 0 tokens of an infinite decay forget nothing, and 0 · a is a gradient.
     for (index n = 0; n < states_; ++n)
       for (index v = 0; v < vectors * W; v += W) {

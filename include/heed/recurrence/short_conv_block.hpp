@@ -7,8 +7,8 @@
 #include <heed/core/broadcast.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/recurrence/short_conv_problem.hpp>
+#include <heed/recurrence/turned.hpp>
 #include <heed/simd/softplus.hpp>
-#include <heed/simd/transpose.hpp>
 
 namespace heed::detail {
 
@@ -34,14 +34,26 @@ HEED_INLINE void convolve_rows(const conv_taps<T, Arch>& f, const T* x, index st
         simd::store(y + r * y_stride + c, Silu ? simd::silu(sum[r]) : sum[r]);
   }
 }
+// Rows that lie in place are asked for this many tokens early: some channels of many lie apart,
+// where no prefetcher finds the next row.
+struct conv_ahead {
+  index x = 0, y = 0;  // 0: not in place
+};
 template <class T, class Arch, bool Silu>
 HEED_NOINLINE void convolve(const conv_taps<T, Arch>& f, const T* x, index stride, index count,
-                            T* y, index y_stride) {
+                            T* y, index y_stride, conv_ahead ahead = {}) {
+  const index bytes = f.channels * index(sizeof(T));
+  const auto ask = [&](const T* rows, index step, index first) {
+    if (first > 0)
+      for (index i = first; i < first + 4; ++i) simd::prefetch(rows + i * step, bytes);
+  };
   index t = 0;
-  for (; t + 4 <= count; t += 4)
-    convolve_rows<T, Arch, Silu, 4>(f, x + t * stride, stride, y + t * y_stride, y_stride);
-  for (; t < count; ++t)
-    convolve_rows<T, Arch, Silu, 1>(f, x + t * stride, stride, y + t * y_stride, y_stride);
+  for (; t + 4 <= count; t += 4, x += 4 * stride, y += 4 * y_stride) {
+    ask(x, stride, ahead.x), ask(y, y_stride, ahead.y);
+    convolve_rows<T, Arch, Silu, 4>(f, x, stride, y, y_stride);
+  }
+  for (; t < count; ++t, x += stride, y += y_stride)
+    convolve_rows<T, Arch, Silu, 1>(f, x, stride, y, y_stride);
 }
 
 template <class T, class Arch> class short_conv_block {
@@ -76,11 +88,8 @@ template <class T, class Arch> class short_conv_block {
     at = which;
     vectors = (at.count + W - 1) / W * W;
     const operand& weight = p_.spec.weight;
-    const index head = weight.extent[1] == 1 ? 0 : at.head, width = p_.width();
-    for (index c = 0; c < at.count; ++c)
-      simd::load_row(weight.type, weight.row(0, head, at.first + c), weight.stride[3], width,
-                     turned_ + c * width);
-    simd::to_lanes<T, Arch>(turned_, width, at.count, width, T(1), w, pitch);
+    const index head = weight.extent[1] == 1 ? 0 : at.head;
+    load_turned<T, Arch>(weight, head, at.first, at.count, T(1), turned_, w, pitch);
     const operand& b = p_.spec.bias;
     if (b.present())
       simd::load_row(b.type, channels_of(b, 0, b.extent[1] == 1 ? 0 : at.head, 0), b.stride[3],
@@ -106,6 +115,11 @@ template <class T, class Arch> class short_conv_block {
         pad(to, 0);
       }
     }
+  }
+  // A token's row will be needed.
+  void ask(const operand& x, const packed_run& s, index t) const {
+    if (x.present() && x.stride[3] == 1)
+      simd::prefetch(channels_of(x, s.batch, at.head, s.first + t), at.count * size_of(x.type));
   }
   conv_taps<T, Arch> filter() const { return {w, bias, pitch, p_.width(), vectors}; }
   void pad(T* row, index from) const { std::fill(row + from, row + vectors, T(0)); }

@@ -64,7 +64,8 @@ template <class T, class Arch> class short_conv_forward {
         to = static_cast<T*>(x.channels_of(out_, s.batch, at.head, s.first + t)),
         to_stride = out_.stride[2];
       const auto run = p_.spec.silu ? &convolve<T, Arch, true> : &convolve<T, Arch, false>;
-      run(x.filter(), in, stride, count, to, to_stride);
+      const conv_ahead ahead{in == rows ? 0 : most, write ? most : 0};
+      run(x.filter(), in, stride, count, to, to_stride, ahead);
       for (index i = 0; !write && i < count; ++i)
         simd::store_row(out_.type, y + i * pitch, at.count,
                         x.channels_of(out_, s.batch, at.head, s.first + t + i), out_.stride[3]);

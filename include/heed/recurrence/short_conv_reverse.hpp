@@ -132,6 +132,11 @@ template <class T, class Arch> class short_conv_backward {
     simd::load_row(d_out_.type, x.channels_of(d_out_, s.batch, x.at.head, s.first + t),
                    d_out_.stride[3], x.at.count, row);
     x.pad(row, x.at.count);
+    if (t + most < s.length) {  // of the next piece
+      x.ask(d_out_, s, t + most);
+      x.ask(p_.x, s, t + most);
+      x.ask(to_.dx, s, t + most);
+    }
     for (index c = 0; c < x.vectors; c += W) {
       const B d = simd::load<T, Arch>(row + c);
       simd::store(e + c, p_.spec.silu ? B(d * simd::silu_slope(simd::load<T, Arch>(e + c))) : d);
