@@ -10,7 +10,7 @@
 #pragma once
 
 #include <heed/recurrence/prefix_softmax.hpp>
-#include <heed/simd/lanes.hpp>
+#include <heed/simd/blend.hpp>
 
 namespace heed {
 
@@ -19,28 +19,6 @@ struct prefix_softmax_gradients {
 };
 
 namespace detail {
-
-template <class Arch, class T> T dot_rows(const T* x, const T* y, index count) {
-  using B = simd::batch<T, Arch>;
-  constexpr index W = simd::width<T, Arch>;
-  B sum(T(0));
-  index i = 0;
-  for (; i + W <= count; i += W)
-    sum = simd::fma(simd::load<T, Arch>(x + i), simd::load<T, Arch>(y + i), sum);
-  T total = simd::sum_lanes<T, Arch>(sum);
-  for (; i < count; ++i) total += x[i] * y[i];
-  return total;
-}
-// y = a · y + b · x
-template <class Arch, class T> void blend_rows(T a, T b, const T* x, index count, T* y) {
-  using B = simd::batch<T, Arch>;
-  constexpr index W = simd::width<T, Arch>;
-  index i = 0;
-  for (; i + W <= count; i += W)
-    simd::store(y + i,
-                simd::fma(B(b), simd::load<T, Arch>(x + i), B(B(a) * simd::load<T, Arch>(y + i))));
-  for (; i < count; ++i) y[i] = a * y[i] + b * x[i];
-}
 
 // One head of one sequence. `w`, `u`, `m`: the initial state; `g`: the gradient of the final state
 // [dw, du, dm], and then of the initial one.
@@ -72,24 +50,24 @@ template <class T, class Arch> class prefix_backward {
       for (index t = l; t < l + some; ++t) {
         if (p_[t] != T(0)) {
           load(v, b, h, first + t, v_);
-          blend_rows<Arch>(f_[t], p_[t], v_, depth_, w_);
+          simd::blend<Arch>(f_[t], p_[t], v_, depth_, w_);
         }
         load(d_out, b, h, first + t, d_);
-        delta_[t] = r_[t] * dot_rows<Arch>(d_, w_, depth_);
+        delta_[t] = r_[t] * simd::dot<Arch>(d_, w_, depth_);
       }
     }
     T ending = -g[depth_];
-    const T of_max = g[depth_ + 1] - dot_rows<Arch>(w_, g, depth_) - u * g[depth_];
+    const T of_max = g[depth_ + 1] - simd::dot<Arch>(w_, g, depth_) - u * g[depth_];
     for (index t = length_ - 1; t >= 0; --t) {
       load(d_out, b, h, first + t, d_);
       // What comes after token t reaches back past its maximum by f of the token after it.
       const T onto = t + 1 < length_ ? f_[t + 1] : T(1);
-      blend_rows<Arch>(onto, r_[t], d_, depth_, g);
+      simd::blend<Arch>(onto, r_[t], d_, depth_, g);
       ending = onto * ending + r_[t] * delta_[t];
       T ds = 0;
       if (p_[t] != T(0)) {
         load(v, b, h, first + t, v_);
-        ds = p_[t] * (dot_rows<Arch>(g, v_, depth_) - ending);
+        ds = p_[t] * (simd::dot<Arch>(g, v_, depth_) - ending);
       }
       if (t == top) ds += of_max;
       if (to.ds.present()) store(to.ds, b, h, first + t, &ds);
@@ -99,7 +77,7 @@ template <class T, class Arch> class prefix_backward {
     const T f = length_ > 0 ? f_[0] : T(1);
     for (index c = 0; c < depth_; ++c) g[c] *= f;
     g[depth_] = -f * ending;
-    g[depth_ + 1] = dot_rows<Arch>(initial, g, depth_) + initial[depth_] * g[depth_] +
+    g[depth_ + 1] = simd::dot<Arch>(initial, g, depth_) + initial[depth_] * g[depth_] +
                     (top < 0 ? of_max : T(0));
   }
 
