@@ -16,6 +16,7 @@
 #include <heed/core/executor.hpp>
 #include <heed/recurrence/sequences.hpp>
 #include <heed/recurrence/titans_block.hpp>
+#include <heed/simd/exp2.hpp>
 
 namespace heed {
 

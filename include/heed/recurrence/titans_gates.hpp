@@ -23,17 +23,17 @@ template <class T, class Arch> struct titans_gates {
   static constexpr index of_s = most, of_m = most + 1;
 
   T eta[most], alpha[most], theta[most];
-  T h[(most + 1) * pitch], n[(most + 1) * pitch];  // row i + 1 is token i's, row 0 the state's
+  T h_[(most + 1) * pitch], n_[(most + 1) * pitch];  // row i + 1 is token i's, row 0 the state's
 
-  T H(index i, index j) const { return h[(i + 1) * pitch + j]; }
-  T N(index i, index j) const { return n[(i + 1) * pitch + j]; }
+  T H(index i, index j) const { return h_[(i + 1) * pitch + j]; }
+  T N(index i, index j) const { return n_[(i + 1) * pitch + j]; }
 
   void build(index count) {
-    std::fill_n(h, pitch, T(0));
-    std::fill_n(n, pitch, T(0));
-    h[of_s] = n[of_m] = 1;
+    std::fill_n(h_, pitch, T(0));
+    std::fill_n(n_, pitch, T(0));
+    h_[of_s] = n_[of_m] = 1;
     for (index i = 0; i < count; ++i) {
-      T *const x = h + (i + 1) * pitch, *const y = n + (i + 1) * pitch;
+      T *const x = h_ + (i + 1) * pitch, *const y = n_ + (i + 1) * pitch;
       std::copy_n(x - pitch, pitch, x);
       std::copy_n(y - pitch, pitch, y);
       for (index c = 0; c < pitch; c += lanes) {
@@ -46,15 +46,15 @@ template <class T, class Arch> struct titans_gates {
     }
   }
 
-  // From dL/dN of every token and dL/dH of the last, in dn (rows as those of n) and dh (one row),
+  // From dL/dN of every token and dL/dH of the last, in dn (rows as those of n_) and dh (one row),
   // to dL/dη and dL/dα. Overwrites both.
   void reverse(index count, T* dn, T* dh, T* d_eta, T* d_alpha) const {
     for (index i = count - 1; i >= 0; --i) {
       T *const to = dn + (i + 1) * pitch, *const before = to - pitch;
       simd::blend<Arch>(T(1), T(1), to, pitch, dh);
       to[i] = dh[i] = 0;  // N_ii and H_ii are constants
-      d_alpha[i] = simd::dot<Arch>(to, n + i * pitch, pitch);
-      d_eta[i] = simd::dot<Arch>(dh, h + i * pitch, pitch);
+      d_alpha[i] = simd::dot<Arch>(to, n_ + i * pitch, pitch);
+      d_eta[i] = simd::dot<Arch>(dh, h_ + i * pitch, pitch);
       simd::blend<Arch>(T(1), alpha[i], to, pitch, before);
       simd::blend<Arch>(eta[i], T(0), to, pitch, dh);
     }
