@@ -21,10 +21,10 @@
 namespace heed {
 
 struct titans {
-  operand log_momentum;  // log η     [B|1, H|1, L|1, 1], <= 0; minus infinity: no momentum
-  operand log_keep;      // log (1-a) [B|1, H|1, L|1, 1], <= 0; minus infinity: forgets all
-  operand rate;          // θ         [B|1, H|1, L|1, 1]
-  index chunk = 1;       // tokens whose gradients are those of one memory
+  operand log_momentum{};  // log η     [B|1, H|1, L|1, 1], <= 0; minus infinity: no momentum
+  operand log_keep{};      // log (1-a) [B|1, H|1, L|1, 1], <= 0; minus infinity: forgets all
+  operand rate{};          // θ         [B|1, H|1, L|1, 1]
+  index chunk = 1;         // tokens whose gradients are those of one memory
   // Sequences packed end to end in a batch of 1, as offsets from 0 to L; empty: one a batch item.
   std::span<const int> cu_seqlens{};
 };
