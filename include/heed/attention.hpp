@@ -136,6 +136,7 @@
 #include <heed/score/row.hpp>
 #include <heed/score/softcap.hpp>
 #include <heed/score/temperature.hpp>
+#include <heed/simd/blend.hpp>
 #include <heed/simd/convert.hpp>
 #include <heed/simd/dual.hpp>
 #include <heed/simd/exp2.hpp>

@@ -24,7 +24,8 @@ template <class T> class local_linear_rows {
     finite_ = a.take<bool>(heads);
     executor.for_each(heads, [&](index task, index) {
       const index b = task / k.extent[1], h = task % k.extent[1];
-      finite_[task] = copy(k, copied_k_, b, h) & copy(v, copied_v_, b, h);
+      const bool keys = copy(k, copied_k_, b, h), values = copy(v, copied_v_, b, h);
+      finite_[task] = keys && values;
     });
   }
   local_rows<T> rows(const sequence_list::one& at, index h) const {

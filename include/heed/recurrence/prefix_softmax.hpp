@@ -132,18 +132,15 @@ void scan(const prefix_softmax& spec, const view<S>& s, const view<V>& v, const 
   scan<Arch>(spec, s, v, out, state, executor, scratch);
 }
 
-// One token of every sequence: s [B,H,1], v and out [B,H,1,Dv].
+// The same: a scan is one token after the other.
 template <class Arch = simd::best, storable S, storable V, storable O>
   requires(!std::is_const_v<O>)
 void step(const prefix_softmax& spec, const view<S>& s, const view<V>& v, const view<O>& out,
           recurrent_state<compute_type<S, V>>& state, const executor_ref& executor = {},
           const workspace_ref& scratch = {}) {
-  constexpr const char* operation = "heed::step(prefix_softmax)";
-  if (v.extent[2] != 1 || !spec.cu_seqlens.empty())
-    check::fail(operation, "one token of every sequence of the batch",
-                {{"s", view<const S>(s)}, {"v", view<const V>(v)}});
-  detail::prefix_softmax_any<compute_type<S, V>, Arch>(
-      operation, spec, view<const S>(s), view<const V>(v), out, state, executor, scratch);
+  detail::prefix_softmax_any<compute_type<S, V>, Arch>("heed::step(prefix_softmax)", spec,
+                                                       view<const S>(s), view<const V>(v), out,
+                                                       state, executor, scratch);
 }
 
 }  // namespace heed

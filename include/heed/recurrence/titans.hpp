@@ -114,9 +114,9 @@ template <class T> struct titans_head {
 };
 
 template <class T, class Arch>
-HEED_NOINLINE void titans_any(const char* operation, const titans_call& call, const result& out,
-                              recurrent_state<T>& state, const executor_ref& executor,
-                              const workspace_ref& scratch) {
+HEED_NOINLINE void titans_any(const char* operation, index most, const titans_call& call,
+                              const result& out, recurrent_state<T>& state,
+                              const executor_ref& executor, const workspace_ref& scratch) {
   using block = titans_block<T, Arch>;
   call.check(operation, out, "out");
   claim_state(operation, state, call.format(), call.list.count());
@@ -132,11 +132,11 @@ HEED_NOINLINE void titans_any(const char* operation, const titans_call& call, co
     const index room = matrices * depth * block::padded(dv);
     a.reserve(std::size_t(block::bytes(depth, dv) + aligned_bytes(room, sizeof(T))));
     block x(a, depth, dv);
-    const index pitch = at.length == 1 || call.spec.chunk == 1 ? dv : x.columns;
+    const index pitch = most == 1 || at.length == 1 || call.spec.chunk == 1 ? dv : x.columns;
     const titans_head<T> head(state.head(i, h), depth, matrices, dv, pitch, a.take<T>(room));
     std::int64_t seen = state.tokens(i);
     for (index l = 0, some; l < at.length; l += some, seen += some) {
-      some = call.block(seen, at.length - l, block::most);
+      some = call.block(seen, at.length - l, most);
       call.load_rows(x, at.b, h, at.first + l, some);
       const titans_state<T>& s = head.there;
       if (matrices > 2 && call.starts_chunk(seen)) std::copy_n(s.m, depth * pitch, s.w);
@@ -158,8 +158,9 @@ void scan(const titans& spec, const view<Q>& q, const view<K>& k, const view<V>&
           const view<O>& out, recurrent_state<compute_type<Q, K, V>>& state,
           const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
   const detail::titans_call call(spec, view<const Q>(q), view<const K>(k), view<const V>(v));
-  detail::titans_any<compute_type<Q, K, V>, Arch>("heed::scan(titans)", call, out, state, executor,
-                                                  scratch);
+  detail::titans_any<compute_type<Q, K, V>, Arch>(
+      "heed::scan(titans)", detail::titans_block<compute_type<Q, K, V>, Arch>::most, call, out,
+      state, executor, scratch);
 }
 template <class Arch = simd::best, storable Q, storable K, storable V, storable O>
   requires(!std::is_const_v<O>)
@@ -170,18 +171,15 @@ void scan(const titans& spec, const view<Q>& q, const view<K>& k, const view<V>&
   scan<Arch>(spec, q, k, v, out, state, executor, scratch);
 }
 
-// One token of every sequence: L = 1, gates too.
+// scan by the token form, the definition: one token after the other. For decoding.
 template <class Arch = simd::best, storable Q, storable K, storable V, storable O>
   requires(!std::is_const_v<O>)
 void step(const titans& spec, const view<Q>& q, const view<K>& k, const view<V>& v,
           const view<O>& out, recurrent_state<compute_type<Q, K, V>>& state,
           const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
-  constexpr const char* operation = "heed::step(titans)";
   const detail::titans_call call(spec, view<const Q>(q), view<const K>(k), view<const V>(v));
-  if (v.extent[2] != 1 || !spec.cu_seqlens.empty())
-    check::fail(operation, "one token of every sequence of the batch",
-                {{"q", call.q}, {"k", call.k}, {"v", call.v}});
-  detail::titans_any<compute_type<Q, K, V>, Arch>(operation, call, out, state, executor, scratch);
+  detail::titans_any<compute_type<Q, K, V>, Arch>("heed::step(titans)", 1, call, out, state,
+                                                  executor, scratch);
 }
 
 }  // namespace heed
