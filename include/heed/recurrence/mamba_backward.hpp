@@ -41,7 +41,7 @@ HEED_NOINLINE void selective_backward_any(const selective_problem& p,
   check_selective(operation, p);
   check_selective_gradients(p, d_out, to);
   const index sequences = p.sequences().count();
-  if (!before.empty()) check_state(operation, before, p.format(), sequences);
+  check_state(operation, before, p.format(), sequences);
   claim_state(operation, d_state, p.format(), sequences);
   workspace own;
   selective_backward<T, Arch>(p, before.empty() ? nullptr : &before, d_out, d_state, to)

@@ -43,17 +43,6 @@ void claim_state_gradient(const char* operation, recurrent_state<T>& gradient,
     for (index b = 0; b < batch; ++b)
       for (index h = 0; h < format.heads; ++h) gradient.side(b, h)[format.side - 1] = 0;
 }
-// Throws if `state` is neither empty nor of this format.
-template <class T>
-void check_state(const char* operation, const recurrent_state<T>& state, const state_format& format,
-                 index batch) {
-  if (state.empty()) return;
-  if (!(state.format() == format) || state.batch() != batch) {
-    recurrent_state<T> other = state;
-    claim_state(operation, other, format, batch);
-  }
-}
-
 template <class T> bool rows_of(const operand& x) {
   return x.type == element_of<T>::value && x.stride[3] == 1;
 }

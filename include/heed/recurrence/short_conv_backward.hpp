@@ -33,7 +33,7 @@ HEED_NOINLINE void short_conv_backward_any(const short_conv_problem& p,
   if (to.spec.weight.present()) like("dweight", to.spec.weight, "weight", p.spec.weight);
   if (to.spec.bias.present()) like("dbias", to.spec.bias, "bias", p.spec.bias);
   const index sequences = p.sequences().count();
-  if (!before.empty()) check_state(operation, before, p.format(), sequences);
+  check_state(operation, before, p.format(), sequences);
   claim_state(operation, d_state, p.format(), sequences);
   workspace own;
   short_conv_backward<T, Arch>(p, before.empty() ? nullptr : &before, d_out, d_state, to)

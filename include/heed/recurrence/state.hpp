@@ -102,11 +102,11 @@ template <class T> class recurrent_state {
 
 namespace detail {
 
-// Throws unless the state is one of `format` for `batch` sequences.
+// Throws unless the state is empty or one of `format` for `batch` sequences.
 template <class T>
 void check_state(const char* operation, const recurrent_state<T>& state, const state_format& format,
                  index batch) {
-  if (!(state.format() == format) || state.batch() != batch)
+  if (!state.empty() && (!(state.format() == format) || state.batch() != batch))
     check::fail(operation, "the state is " + print(state.format()) + " for a batch of " +
                                std::to_string(state.batch()) + ", but the call needs " +
                                print(format) + " for " + std::to_string(batch));
@@ -115,7 +115,7 @@ void check_state(const char* operation, const recurrent_state<T>& state, const s
 template <class T>
 void claim_state(const char* operation, recurrent_state<T>& state, const state_format& format,
                  index batch) {
-  if (!state.empty()) check_state(operation, state, format, batch);
+  check_state(operation, state, format, batch);
   if (state.empty()) state = recurrent_state<T>(format, batch);
 }
 
