@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <heed/heed.hpp>
 #include <heed/reference/attend.hpp>
+#include <heed/reference/recurrence/gated_delta.hpp>
 #include <vector>
 
 namespace {
@@ -148,6 +149,49 @@ void decode() {
   report("decode", difference(out, step_of(expected, steps - 1)), out);
 }
 
+// A gated delta rule over a prompt and one token more, against the recurrence.
+void recurrent() {
+  using heed::as;
+  const Eigen::Index heads = 2, prompt = 75, channels = 32;
+  const auto small = [](tensor<4> x, float factor) { return tensor<4>(x * x.constant(factor)); };
+  const tensor<4> q = random(1, prompt, heads, channels), q_new = random(1, 1, heads, channels),
+                  k = small(random(1, prompt, heads, channels), 0.3f),
+                  k_new = small(random(1, 1, heads, channels), 0.3f),
+                  v = random(1, prompt, heads, channels), v_new = random(1, 1, heads, channels);
+  // Random numbers are those of [0, 1).
+  const tensor<4> log_alpha = small(random(1, prompt, heads, 1), -1),
+                  log_alpha_new = small(random(1, 1, heads, 1), -1),
+                  beta = random(1, prompt, heads, 1), beta_new = random(1, 1, heads, 1);
+  tensor<4> out(1, prompt, heads, channels), out_new(1, 1, heads, channels);
+
+  // [recurrent]
+  // A prompt at once, all tensors [B, L, H, channels or 1]. The state is a value, empty at first.
+  heed::recurrent_state<float> state;
+  heed::scan(heed::recurrences::gated_delta(as<"BLHD">(log_alpha), as<"BLHD">(beta), channels),
+             as<"BLHD">(q), as<"BLHD">(k), as<"BLHD">(v), as<"BLHD">(out), state);
+  // The next token.
+  heed::step(
+      heed::recurrences::gated_delta(as<"BLHD">(log_alpha_new), as<"BLHD">(beta_new), channels),
+      as<"BLHD">(q_new), as<"BLHD">(k_new), as<"BLHD">(v_new), as<"BLHD">(out_new), state);
+  // [/recurrent]
+
+  float error = 0;
+  for (Eigen::Index h = 0; h < heads; ++h) {
+    const auto head = [&](const tensor<4>& x, const tensor<4>& last) {
+      Eigen::MatrixXd m(prompt + 1, x.dimension(3));
+      for (Eigen::Index t = 0; t <= prompt; ++t)
+        for (Eigen::Index d = 0; d < m.cols(); ++d)
+          m(t, d) = double(t < prompt ? x(0, t, h, d) : last(0, 0, h, d));
+      return m;
+    };
+    const auto want = heed::reference::recurrence::gated_delta(
+        head(q, q_new), head(k, k_new), head(v, v_new), head(log_alpha, log_alpha_new),
+        head(beta, beta_new), {}, 1 / std::sqrt(double(channels)));
+    error = std::max(error, float((want.out - head(out, out_new)).cwiseAbs().maxCoeff()));
+  }
+  report("recurrent", error, out);
+}
+
 // The change of L = Σ out · d_out along a direction, and what the gradients say it is.
 void gradients() {
   using heed::as;
@@ -189,5 +233,6 @@ int main() {
   workspace();
   decode();
   gradients();
+  recurrent();
   return failures == 0 ? 0 : 1;
 }
