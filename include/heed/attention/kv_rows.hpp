@@ -22,11 +22,44 @@ void rewrite_key(const Spec& spec, index depth, T* row, const row_position& at) 
     spec.similarity.template key<Arch>(row, depth, at);
 }
 
+// Reads rows of one head in ascending order: a source is asked once a run.
+class row_reader {
+ public:
+  row_reader(const problem& p, index batch, index h) : p_(p), batch_(batch), h_(h) {}
+
+  template <class T> void key(index row, T* out) {
+    if (p_.source) {
+      find(row);
+      load_stored(run_.k, row - first_, p_.shape.depth, out);
+    } else {
+      p_.load_key(batch_, h_, row, out);
+    }
+  }
+  template <class T> void value(index row, T* out) {
+    if (p_.source) {
+      find(row);
+      load_stored(run_.v, row - first_, p_.shape.value_depth, out);
+    } else {
+      p_.load_value(batch_, h_, row, out);
+    }
+  }
+
+ private:
+  void find(index row) {
+    if (row < first_ || row >= first_ + run_.count)
+      run_ = p_.source->run(batch_, h_, row), first_ = row;
+  }
+  const problem& p_;
+  index batch_, h_, first_ = 0;
+  kv_run run_{};
+};
+
 // Keys of a sequence to rows `width` apart.
 template <class Arch, class Spec, class T>
 void load_keys(const Spec& spec, const problem& p, const sequence& s, index h, span keys,
                index width, T* out) {
-  const auto read = [&](index row, T* to) { p.load_key(s.batch, h, row, to); };
+  row_reader from(p, s.batch, h);
+  const auto read = [&](index row, T* to) { from.key(row, to); };
   const index most = s.places ? 1 : keys.size();
   for (index j = keys.begin; j < keys.end; j += most, out += most * width)
     load_rows<Arch>(
@@ -38,8 +71,9 @@ void load_keys(const Spec& spec, const problem& p, const sequence& s, index h, s
 template <class Arch, class Spec, class T>
 void load_values(const Spec& spec, const problem& p, const sequence& s, index h, span keys,
                  index width, T* out) {
+  row_reader from(p, s.batch, h);
   for (index j = keys.begin; j < keys.end; ++j, out += width) {
-    p.load_value(s.batch, h, s.slot + j, out);
+    from.value(s.slot + j, out);
     simd::transform_row<Arch>(spec.value, out, p.shape.value_depth,
                               row_position{s.b, h, s.key(j), s.slot + j});
   }
