@@ -10,9 +10,9 @@
 //
 // dB and dC sum over channels: each block of channels leaves a share, and so does each of some
 // groups of sequences for dA, dD and dbias. All are cut by the shape alone and added in order, so
-// the bits do not depend on the threads. Memory beside that of a sequence's states, L · C · N / 64
-// numbers twice. Three exponentials for one of the forward pass would be two if the caller kept the
-// states: not worth a second interface.
+// the bits do not depend on the threads. Memory: L · C · N / 128 numbers for each of dB and dC, and
+// for every worker the states of its block every 32 tokens. Decays are computed twice; states kept
+// by the forward call would save one of the three passes, at the price of a second interface.
 #pragma once
 
 #include <heed/core/executor.hpp>

@@ -20,10 +20,12 @@ template <class V> HEED_INLINE V softplus(const V& x) {
 
 template <class V> HEED_INLINE V silu(const V& x) { return x * simd::sigmoid(x); }
 
-// SiLU' = σ(x) (1 + x (1 - σ(x)))
+// SiLU' = σ(x) (1 + x σ(-x)); 1 - σ(x) would lose the digits of σ(-x).
 template <class V> HEED_INLINE V silu_slope(const V& x) {
-  const V s = simd::sigmoid(x), one = constant<V>(1);
-  return s * simd::fma(x, V(one - s), one);
+  const V one = constant<V>(1), e = simd::exp(V(constant<V>(0) - simd::abs(x)));
+  const V near = one / V(one + e), far = e * near;
+  const auto below = x < constant<V>(0);
+  return simd::select(below, far, near) * simd::fma(x, simd::select(below, near, far), one);
 }
 
 }  // namespace heed::simd
