@@ -155,6 +155,7 @@
 #include <heed/simd/shape.hpp>
 #include <heed/simd/simd.hpp>
 #include <heed/simd/sincos.hpp>
+#include <heed/simd/softplus.hpp>
 #include <heed/simd/sum_each.hpp>
 #include <heed/simd/tile.hpp>
 #include <heed/simd/tile_scalar.hpp>
