@@ -11,6 +11,7 @@
 
 #include <heed/recurrence/prefix_softmax.hpp>
 #include <heed/simd/blend.hpp>
+#include <heed/simd/rows.hpp>
 
 namespace heed {
 
@@ -49,30 +50,30 @@ template <class T, class Arch> class prefix_backward {
       std::copy_n(now.r, some, r_ + l);
       for (index t = l; t < l + some; ++t) {
         if (p_[t] != T(0)) {
-          load(v, b, h, first + t, v_);
-          simd::blend<Arch>(f_[t], p_[t], v_, depth_, w_);
+          const T* const row = row_of(v, b, h, first + t, v_);
+          simd::blend<Arch>(f_[t], p_[t], row, depth_, w_);
         }
-        load(d_out, b, h, first + t, d_);
-        delta_[t] = r_[t] * simd::dot<Arch>(d_, w_, depth_);
+        delta_[t] = r_[t] * simd::dot<Arch>(row_of(d_out, b, h, first + t, d_), w_, depth_);
       }
     }
     T ending = -g[depth_];
     const T of_max = g[depth_ + 1] - simd::dot<Arch>(w_, g, depth_) - u * g[depth_];
     for (index t = length_ - 1; t >= 0; --t) {
-      load(d_out, b, h, first + t, d_);
       // What comes after token t reaches back past its maximum by f of the token after it.
       const T onto = t + 1 < length_ ? f_[t + 1] : T(1);
-      simd::blend<Arch>(onto, r_[t], d_, depth_, g);
+      simd::blend<Arch>(onto, r_[t], row_of(d_out, b, h, first + t, d_), depth_, g);
       ending = onto * ending + r_[t] * delta_[t];
       T ds = 0;
       if (p_[t] != T(0)) {
-        load(v, b, h, first + t, v_);
-        ds = p_[t] * (simd::dot<Arch>(g, v_, depth_) - ending);
+        ds = p_[t] * (simd::dot<Arch>(g, row_of(v, b, h, first + t, v_), depth_) - ending);
       }
       if (t == top) ds += of_max;
       if (to.ds.present()) store(to.ds, b, h, first + t, &ds);
-      for (index c = 0; c < depth_; ++c) d_[c] = p_[t] * g[c];
-      if (to.dv.present()) store(to.dv, b, h, first + t, d_);
+      if (to.dv.present()) {
+        std::fill_n(d_, depth_, T(0));
+        simd::add_scaled<Arch>(p_[t], g, depth_, d_);
+        store(to.dv, b, h, first + t, d_);
+      }
     }
     const T f = length_ > 0 ? f_[0] : T(1);
     for (index c = 0; c < depth_; ++c) g[c] *= f;

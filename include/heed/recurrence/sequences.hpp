@@ -49,6 +49,12 @@ template <class T> bool rows_of(const operand& x) {
 template <class T> void load(const operand& x, index b, index h, index l, T* to) {
   simd::load_row(x.type, x.row(b, h, l), x.stride[3], x.extent[3], to);
 }
+// The row where it lies, or copied to `room`.
+template <class T> const T* row_of(const operand& x, index b, index h, index l, T* room) {
+  if (rows_of<T>(x)) return static_cast<const T*>(x.row(b, h, l));
+  load(x, b, h, l, room);
+  return room;
+}
 template <class T> void store(const result& x, index b, index h, index l, const T* from) {
   simd::store_row(x.type, from, x.extent[3], x.row(b, h, l), x.stride[3]);
 }

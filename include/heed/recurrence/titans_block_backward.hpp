@@ -64,9 +64,8 @@ template <class T, class Arch> struct titans_block_backward : titans_block<T, Ar
     lanes_of(e, et);
     simd::product<T, Arch>(count, wide, {{d_o, columns, 1, et, pitch, value_depth}},
                            {oe, pitch, simd::onto::nothing, nullptr, true});
-    for (const auto& [matrix, rows, to] :
-         {matrix_rows{at.m, ot, of_q}, {at.s, ot, of_qs}, {d.m, et, of_k}, {d.s, et, of_ks}})
-      times(matrix, rows, to);
+    times(at.m, d_o, ot, of_q), times(at.s, d_o, ot, of_qs);
+    times(d.m, e, et, of_k), times(d.s, e, et, of_ks);
     block::weighted(qk, g);
     block::weighted(oe, f);
     of_gates(at, d);
@@ -84,22 +83,23 @@ template <class T, class Arch> struct titans_block_backward : titans_block<T, Ar
       for (index c = 0; c < columns; ++c) row[c] *= -2 * this->theta[i];  // -dR
     }
     lanes_of(dr, et);
-    times(at.w, et, wr);
+    times(at.w, dr, et, wr);
     of_rows();
     of_state(d);
     for (index c = 0; c < count * columns; ++c) dr[c] = -dr[c];
   }
 
  private:
-  struct matrix_rows {
-    const T *matrix, *rows;
-    T* to;
-  };
   void lanes_of(const T* rows, T* to) const {
     simd::to_lanes<T, Arch>(rows, columns, count, value_depth, T(1), to, pitch);
   }
-  // (rows · matrixᵀ)ᵀ
-  void times(const T* matrix, const T* rows, T* to) const {
+  // (rows · matrixᵀ)ᵀ, of rows given both ways. One row fills no lanes.
+  void times(const T* matrix, const T* row, const T* rows, T* to) const {
+    if (count == 1) {
+      for (index r = 0; r < depth; ++r)
+        to[r * pitch] = simd::dot<Arch>(matrix + r * columns, row, columns);
+      return;
+    }
     simd::product<T, Arch>(depth, block::padded(count),
                            {{matrix, columns, 1, rows, pitch, value_depth}}, {to, pitch});
   }
