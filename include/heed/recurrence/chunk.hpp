@@ -13,8 +13,8 @@
 // A low-rank update has two kinds of writes, (k, v) and (b, u), and solves for u. Cost: a token
 // takes 4 Dk·Dv + C (Dk + Dv) flops, with an update that corrects 6 Dk·Dv + 2 C (Dk + Dv).
 //
-// A chunk whose output is not finite is done again by the token form: what a later token holds must
-// not reach an earlier one, not even as 0 · NaN.
+// What a token holds must not reach an earlier one, not even as 0 · NaN in P U: from the first
+// token on whose row of U is not finite, a chunk is padding, and those tokens take the token form.
 #pragma once
 
 #include <heed/recurrence/channel_pairs.hpp>
@@ -101,13 +101,23 @@ template <class T, class Arch, class Spec> class chunk_loop {
       const index count = std::min(most_, s.length - first);
       const T m = *m_;
       first_ = first;
-      rows_.load(run_, h_, first, count, *m_);
-      if (count >= shortest) {
-        if (chunk()) continue;
+      const auto load = [&] {
         *m_ = m;
         rows_.load(run_, h_, first, count, *m_);
+      };
+      load();
+      index done = 0;
+      if (count >= shortest) {
+        done = chunk();
+        for (index some = count; done < some;) {
+          load();
+          if ((some = done) == 0) break;
+          rows_.drop(some);
+          done = chunk();
+        }
+        if (done > 0 && done < count) load();
       }
-      for (index i = 0; i < count; ++i) token(i);
+      for (index i = done; i < count; ++i) token(i);
     }
     if (!spec_.causal)
       for (index first = 0; first < s.length; first += most_) read_all(first);
@@ -129,8 +139,9 @@ template <class T, class Arch, class Spec> class chunk_loop {
     return decays_type::copies ? r.decayed : r.rows;
   }
 
-  // All stages; false, and nothing but scratch and outputs written, if an output is not finite.
-  bool chunk() {
+  // All stages, and the number of tokens; or, if the values that a token writes are not finite,
+  // which is the first such token, and nothing but scratch is written.
+  index chunk() {
     const index n = rows_.padded;
     decays_.begin(rows_.alpha, n);
     for (std::size_t w = 0; w < kinds; ++w)
@@ -139,18 +150,27 @@ template <class T, class Arch, class Spec> class chunk_loop {
     if constexpr (corrects<Spec>)
       for (index i = 0; i < n; ++i) minus_[i] = -rows_.gain[i];
     decays_.meet(n, {reads_, std::size_t(read_count_)}, {writes_, kinds});
+    if (mixes<Spec> && finite(rows_.v) < rows_.count) return finite(rows_.v);
     solve(n);
     if (spec_.causal) {
-      for (index g = 0; g < group(); ++g) {
-        output(g, n);
-        if (!simd::all_finite_vectors<T, Arch>(out(g), out_pitch_, rows_.count, columns_))
-          return false;
-      }
+      const index whole = finite(mixes<Spec> ? u_ : rows_.v);
+      if (whole < rows_.count) return whole;
+      for (index g = 0; g < group(); ++g) output(g, n);
       for (index g = 0; g < group(); ++g)
         for (index i = 0; i < rows_.count; ++i) deliver(g, i, sum_of_keys(g, i));
     }
     advance(n);
-    return true;
+    return rows_.count;
+  }
+  // Tokens before the first whose values are not all finite.
+  index finite(const T* values) const {
+    if (simd::all_finite_vectors<T, Arch>(values, columns_, rows_.count, columns_))
+      return rows_.count;
+    index i = 0;
+    while (i < rows_.count &&
+           simd::all_finite_vectors<T, Arch>(values + i * columns_, columns_, 1, columns_))
+      ++i;
+    return i;
   }
 
   // v becomes the values that the keys write.

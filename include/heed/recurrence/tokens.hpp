@@ -66,6 +66,17 @@ template <class T, class Arch, class Spec> class token_rows {
     if constexpr (reads_before<Spec>) broadcast::load(spec_.readout.u, 0, h, 0, 0, 3, p_.width, u);
   }
 
+  // Tokens from `kept` on become padding.
+  void drop(index kept) {
+    count = kept;
+    const auto clear = [&](T* rows, index pitch, T to) {
+      std::fill(rows + count * pitch, rows + padded * pitch, to);
+    };
+    clear(k, key_pitch, 0), clear(v, value_pitch, 0), clear(gain, 1, 0);
+    clear(alpha, decays<Spec> == decay_kind::channel ? key_pitch : 1, 1);
+    if constexpr (mixes<Spec>) clear(a, key_pitch, 0), clear(b, key_pitch, 0);
+  }
+
   index count = 0, padded = 0;
   T *q = nullptr, *k = nullptr,
     *v = nullptr;      // [token][channel]; q head after head, `most` rows each
