@@ -105,6 +105,10 @@ void check_policies(const char* operation, const Spec& spec, const recurrence_pr
                 "only a recurrence that forgets nothing and only adds can be read by all tokens");
   static_assert(!sums_keys<Spec> || !(corrects<Spec> || mixes<Spec>),
                 "a normaliser goes with an additive update");
+  static_assert(!gated<Spec> || !(corrects<Spec> || mixes<Spec> || reads_before<Spec>),
+                "an exponential gate goes with an additive update that is read after it");
+  static_assert(!reads_before<Spec> || !corrects<Spec>,
+                "a readout before the update goes with one that does not correct");
 }
 
 template <class Spec> state_format format_of(const recurrence_problem& p) {
