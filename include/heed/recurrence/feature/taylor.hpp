@@ -8,13 +8,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <heed/core/position.hpp>
+#include <heed/core/check.hpp>
 
 namespace heed {
 
 struct taylor_feature {
   int order = 2;
 
+  void check(index) const {
+    if (order != 1 && order != 2)
+      heed::check::fail("heed::taylor_feature",
+                        "the order must be 1 or 2, not " + std::to_string(order));
+  }
   constexpr index width(index depth) const {
     return 1 + depth + (order > 1 ? depth * (depth + 1) / 2 : 0);
   }
