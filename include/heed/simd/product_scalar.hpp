@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSL-1.0
+// The contracts of product.hpp in plain loops.
+#pragma once
+
+#include <heed/simd/product.hpp>
+#include <vector>
+
+namespace heed::simd::plain {
+
+// What `lower` lets a kernel write above the diagonal is left alone.
+template <class T>
+void product(index rows, index columns, std::initializer_list<term<T>> terms, target<T> to) {
+  for (index i = 0; i < rows; ++i)
+    for (index n = 0; n < (to.lower ? std::min(columns, i + 1) : columns); ++n) {
+      T& c = to.c[i * to.pitch + n];
+      T sum = 0;
+      for (const term<T>& x : terms)
+        for (index k = 0; k < (x.lower ? std::min(x.depth, i + 1) : x.depth); ++k)
+          sum += x.a[i * x.row + k * x.step] * x.b[k * x.pitch + n];
+      c = to.add == onto::nothing ? sum : (to.add == onto::scaled ? to.keep[i] : T(1)) * c + sum;
+    }
+}
+
+template <class T>
+void solve_lower(index rows, index columns, const T* n, index n_pitch, T* u, index pitch) {
+  for (index i = 0; i < rows; ++i)
+    for (index j = 0; j < i; ++j)
+      for (index c = 0; c < columns; ++c) u[i * pitch + c] += n[i * n_pitch + j] * u[j * pitch + c];
+}
+
+}  // namespace heed::simd::plain
