@@ -146,6 +146,7 @@
 #include <heed/simd/lanes.hpp>
 #include <heed/simd/pack.hpp>
 #include <heed/simd/product.hpp>
+#include <heed/simd/product_scalar.hpp>
 #include <heed/simd/quantize.hpp>
 #include <heed/simd/rotate.hpp>
 #include <heed/simd/row_blocks.hpp>
@@ -156,6 +157,7 @@
 #include <heed/simd/simd.hpp>
 #include <heed/simd/sincos.hpp>
 #include <heed/simd/softplus.hpp>
+#include <heed/simd/solve_upper.hpp>
 #include <heed/simd/sum_each.hpp>
 #include <heed/simd/tile.hpp>
 #include <heed/simd/tile_scalar.hpp>

@@ -2,8 +2,10 @@
 // All of linear attention and recurrences: the chunk loop and every policy, without Eigen.
 #pragma once
 
+#include <heed/recurrence/backward.hpp>
 #include <heed/recurrence/channel_pairs.hpp>
 #include <heed/recurrence/chunk.hpp>
+#include <heed/recurrence/chunk_states.hpp>
 #include <heed/recurrence/decay/concept.hpp>
 #include <heed/recurrence/decay/constant.hpp>
 #include <heed/recurrence/decay/exponential_gate.hpp>
@@ -18,6 +20,7 @@
 #include <heed/recurrence/gated_delta.hpp>
 #include <heed/recurrence/general.hpp>
 #include <heed/recurrence/gla.hpp>
+#include <heed/recurrence/gradient_rows.hpp>
 #include <heed/recurrence/kda.hpp>
 #include <heed/recurrence/linear.hpp>
 #include <heed/recurrence/local_linear.hpp>
@@ -35,6 +38,7 @@
 #include <heed/recurrence/mamba_reverse.hpp>
 #include <heed/recurrence/mlstm.hpp>
 #include <heed/recurrence/packed.hpp>
+#include <heed/recurrence/pair_gradients.hpp>
 #include <heed/recurrence/pairs.hpp>
 #include <heed/recurrence/prefix_softmax.hpp>
 #include <heed/recurrence/prefix_softmax_backward.hpp>
@@ -50,6 +54,8 @@
 #include <heed/recurrence/rwkv6.hpp>
 #include <heed/recurrence/rwkv7.hpp>
 #include <heed/recurrence/scan.hpp>
+#include <heed/recurrence/scan_backward.hpp>
+#include <heed/recurrence/scan_gradients.hpp>
 #include <heed/recurrence/sequences.hpp>
 #include <heed/recurrence/short_conv.hpp>
 #include <heed/recurrence/short_conv_backward.hpp>

@@ -102,14 +102,20 @@ template <class T> class recurrent_state {
 
 namespace detail {
 
-// Throws unless the state is empty or one of `format` for `batch` sequences.
+// Throws if a state, given and not empty, is not one of `format` for `batch` sequences.
+template <class T>
+void check_state(const char* operation, const char* name, const recurrent_state<T>* state,
+                 const state_format& format, index batch) {
+  if (state && !state->empty() && (!(state->format() == format) || state->batch() != batch))
+    check::fail(operation, std::string(name) + " is " + print(state->format()) +
+                               " for a batch of " + std::to_string(state->batch()) +
+                               ", but the call needs " + print(format) + " for " +
+                               std::to_string(batch));
+}
 template <class T>
 void check_state(const char* operation, const recurrent_state<T>& state, const state_format& format,
                  index batch) {
-  if (!state.empty() && (!(state.format() == format) || state.batch() != batch))
-    check::fail(operation, "the state is " + print(state.format()) + " for a batch of " +
-                               std::to_string(state.batch()) + ", but the call needs " +
-                               print(format) + " for " + std::to_string(batch));
+  check_state(operation, "the state", &state, format, batch);
 }
 // Makes an empty state the zero state of `format`; throws if it is one of another recurrence.
 template <class T>

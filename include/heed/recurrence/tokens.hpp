@@ -44,11 +44,12 @@ template <class T, class Arch, class Spec> class token_rows {
     u = from.template take<T>(key_pitch);
   }
 
-  // `count` tokens from `first` on; `m` is the running maximum of a gate, moved on.
-  void load(const token_run& s, index h, index first, index tokens, T& m) {
+  // `count` tokens from `first` on; `m` is the running maximum of a gate, moved on. Queries are left
+  // out where nothing is read.
+  void load(const token_run& s, index h, index first, index tokens, T& m, bool read = true) {
     count = tokens, padded = whole(tokens);
     const index row = s.row + first;
-    for (index g = 0; g < group(); ++g)
+    for (index g = 0; g < group() && read; ++g)
       queries(
           s.b,
           recurrence_problem::head_of(p_.q, p_.group() > 1 ? h * group() + g : h, p_.out.extent[1]),

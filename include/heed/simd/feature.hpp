@@ -35,10 +35,15 @@ void apply_feature(const F& f, T* row, index depth, feature_role role = feature_
   else
     simd::map_row<Arch>(row, depth, f);
 }
-// dx of `depth` channels in place of dφ, x the row before φ; φ' by dual numbers, or `backward`.
-template <class F, class T> void feature_backward(const F& f, const T* x, T* dx, index depth) {
+// dx of `depth` channels in place of dφ, x the row before φ; φ' by dual numbers, or `backward`, or
+// `query_backward` and `key_backward` where the two differ.
+template <class F, class T>
+void feature_backward(const F& f, const T* x, T* dx, index depth,
+                      [[maybe_unused]] feature_role role = feature_role::key) {
   if constexpr (std::is_same_v<F, none>) {
     return;
+  } else if constexpr (requires { f.query_backward(x, dx, depth); }) {
+    role == feature_role::query ? f.query_backward(x, dx, depth) : f.key_backward(x, dx, depth);
   } else if constexpr (requires { f.backward(x, dx, depth); }) {
     f.backward(x, dx, depth);
   } else {

@@ -25,6 +25,7 @@ template <class T> struct term {
   index pitch;
   index depth;         // k < depth
   bool lower = false;  // A(i, k) is zero for k > i, and may be read there up to a block
+  bool upper = false;  // the same for k < i
 };
 
 enum class onto : unsigned char { nothing, itself, scaled };
@@ -50,11 +51,11 @@ HEED_NOINLINE void product_block(std::initializer_list<term<T>> terms, index row
       B(T(0));
   for (const term<T>& x : terms) {
     const index depth = x.lower ? std::min(x.depth, row + MR) : x.depth;
-    const T* a = x.a + row * x.row;
-    const T* b = x.b + column;
-    const index row_stride = x.row, step = x.step, pitch = x.pitch;
+    const index row_stride = x.row, step = x.step, pitch = x.pitch, first = x.upper ? row : 0;
+    const T* a = x.a + row * row_stride + first * step;
+    const T* b = x.b + first * pitch + column;
     HEED_UNROLL_4
-    for (index k = 0; k < depth; ++k, a += step, b += pitch) {
+    for (index k = first; k < depth; ++k, a += step, b += pitch) {
       B lane[NV];
       HEED_UNROLL for (int v = 0; v < NV; ++v) {
         lane[v] = simd::load<T, Arch>(b + v * W);

@@ -34,10 +34,42 @@ struct random_feature {
   template <class Arch, class T> void key(T* row, index depth) const {
     map<Arch>(row, depth, false);
   }
+  template <class T> void query_backward(const T* x, T* dx, index depth) const {
+    turn(x, dx, depth, true);
+  }
+  template <class T> void key_backward(const T* x, T* dx, index depth) const {
+    turn(x, dx, depth, false);
+  }
 
  private:
   static constexpr index most = 256;  // channels of a head
 
+  // ω_r·y - ‖y‖²/2, y = x · by
+  template <class T> T exponent(index r, const T* y, T half, index depth) const {
+    T sum = -half;
+    for (index c = 0; c < depth; ++c) sum += T(omega[r * depth + c]) * y[c];
+    return sum;
+  }
+  // dx of `depth` channels in place of dφ.
+  template <class T> void turn(const T* x, T* dx, index depth, bool divide) const {
+    T y[most], to[most] = {};
+    const T by = T(1) / std::sqrt(std::sqrt(T(depth))), share = T(1) / std::sqrt(T(features));
+    T half = 0, top = 0, all = 0;
+    index largest = 0;
+    for (index c = 0; c < depth; ++c) y[c] = x[c] * by, half += y[c] * y[c] / 2;
+    divide = divide && !relu;
+    for (index r = 0; r < features && divide; ++r)
+      if (const T e = exponent(r, y, half, depth); r == 0 || e > top) top = e, largest = r;
+    for (index r = 0; r < features; ++r) {
+      const T e = exponent(r, y, half, depth);
+      dx[r] *= (!relu ? std::exp(e - top) : e + half > 0 ? T(1) : T(0)) * share;
+      if (!relu) all += dx[r];
+    }
+    if (divide) dx[largest] -= all, all = 0;
+    for (index r = 0; r < features; ++r)
+      for (index c = 0; c < depth; ++c) to[c] += dx[r] * T(omega[r * depth + c]);
+    for (index c = 0; c < depth; ++c) dx[c] = by * (to[c] - all * y[c]);
+  }
   template <class Arch, class T> void map(T* row, index depth, bool divide) const {
     T y[most];
     const T by = T(1) / std::sqrt(std::sqrt(T(depth)));
