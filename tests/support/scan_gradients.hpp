@@ -30,7 +30,8 @@ struct scan_shape {
 struct owned {
   tensor<double> value, gradient;
 
-  explicit owned(tensor<double> x) : value(std::move(x)), gradient(unwritten<double>(value.extent)) {}
+  explicit owned(tensor<double> x)
+      : value(std::move(x)), gradient(unwritten<double>(value.extent)) {}
   operator operand() const { return value.in(); }  // NOLINT: it stands for one
   result to() { return gradient.in(); }
 };
@@ -66,9 +67,9 @@ template <class Spec> recurrent_state<double> some_state(const Spec& spec, const
 /// Some numbers of every operand one by one, and all of them along a direction.
 template <class Spec>
 void check_scan(const std::string& name, Spec spec, scan_gradients<double> to,
-                const std::vector<owned*>& given = {}, const scan_shape& x = {},
-                double shift = 0) {
-  auto q = random<double>(x.q(), 1), k = random<double>(x.k(), 2, 0.5), v = random<double>(x.v(), 3);
+                const std::vector<owned*>& given = {}, const scan_shape& x = {}, double shift = 0) {
+  auto q = random<double>(x.q(), 1), k = random<double>(x.k(), 2, 0.5),
+       v = random<double>(x.v(), 3);
   for (double& y : q.data) y += shift;  // positive sums of keys
   for (double& y : k.data) y += shift;
   const auto d_out = random<double>(x.out(), 4);

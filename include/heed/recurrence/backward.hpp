@@ -12,8 +12,8 @@
 //       7 decays     dQ, dK, d log α                       pair_gradients
 //       8 state      dS ← (Πα) dS + Q̂ᵀ dO, the reads of an update like those of queries
 //
-// A gate's running maximum cancels from the output, so it counts as a constant. Cost: 12 Dk·Dv + 5 C
-// (Dk + Dv) / 2 flops a token, about three times the forward pass; scratch of two states for the
+// A gate's running maximum cancels from the output, so it counts as a constant. Cost: 12 Dk·Dv + 5
+// C (Dk + Dv) / 2 flops a token, about three times the forward pass; scratch of two states for the
 // root of the number of chunks. A chunk in which dQ is not finite is done again by single tokens:
 // what a later token holds must not reach dQ of an earlier one.
 #pragma once
@@ -27,9 +27,9 @@ namespace heed::detail {
 template <class T, class Arch, class Spec>
 class chunk_backward : private chunk_states<T, Arch, Spec> {
   using base = chunk_states<T, Arch, Spec>;
-  using base::columns_, base::decayed, base::decays_, base::e_, base::group, base::kinds,
-      base::p_, base::read_count_, base::reads_, base::rows_, base::shape_, base::solves,
-      base::spec_, base::wide_, base::writes_, base::written;
+  using base::columns_, base::decayed, base::decays_, base::e_, base::group, base::kinds, base::p_,
+      base::read_count_, base::reads_, base::rows_, base::shape_, base::solves, base::spec_,
+      base::wide_, base::writes_, base::written;
   using record_type = state_record<T>;
   static constexpr index W = simd::width<T, Arch>;
   static constexpr bool scalar = decays<Spec> == decay_kind::scalar;
@@ -108,8 +108,7 @@ class chunk_backward : private chunk_states<T, Arch, Spec> {
     std::fill_n(to.s, base::record_size(), T(0));
     *to.m = m;
     if (!state) return;
-    for (index c = 0; c < p_.width; ++c)
-      std::copy_n(state + c * depth, depth, to.s + c * columns_);
+    for (index c = 0; c < p_.width; ++c) std::copy_n(state + c * depth, depth, to.s + c * columns_);
     const T* const side = state + p_.width * depth;
     if constexpr (sums_keys<Spec>) std::copy_n(side, p_.width, to.sums);
     if constexpr (gated<Spec>) *to.m = side[sums_keys<Spec> ? p_.width : 0];
@@ -182,8 +181,7 @@ class chunk_backward : private chunk_states<T, Arch, Spec> {
     pull_.pull(n, decays_, rows_.alpha,
                {{reads_, reads}, {by_read_, reads}, {writes_, kinds}, {by_write_, kinds}}, ends_,
                log_);
-    if (count > 1 && !finite_queries() &&
-        simd::all_finite(before.s, columns_, p_.width, columns_))
+    if (count > 1 && !finite_queries() && simd::all_finite(before.s, columns_, p_.width, columns_))
       return one_by_one(first, count, before);
     for (index g = 0; g < group(); ++g) deliver_query(g, first);
     deliver(first);
@@ -263,15 +261,15 @@ class chunk_backward : private chunk_states<T, Arch, Spec> {
   const T* counted() const { return gated<Spec> ? rows_.gain : ones_; }
   // What token i reads of itself through the bonus.
   T own(index g, index i) const {
-    const T *const q = reads_[g].rows + i * shape_.key_pitch,
-                   *const k = rows_.k + i * shape_.key_pitch;
+    const T *const q = reads_[g].rows + i * shape_.key_pitch, *const k =
+                                                                  rows_.k + i * shape_.key_pitch;
     T sum = 0;
     for (index c = 0; c < p_.width; ++c) sum += q[c] * rows_.u[c] * k[c];
     return sum;
   }
   simd::term<T> turned_pairs(index r, std::size_t w) const {
-    return {reads_[r].pairs[w], 1, shape_.pitch, by_read_[r].values, columns_, rows_.padded,
-            false, true};
+    return {reads_[r].pairs[w], 1,     shape_.pitch, by_read_[r].values, columns_,
+            rows_.padded,       false, true};
   }
 
   // 5
@@ -354,8 +352,8 @@ class chunk_backward : private chunk_states<T, Arch, Spec> {
           row_dot<T, Arch>(decayed(writes_[0]) + j * shape_.key_pitch, slope.sums, wide_);
     for (index g = 0; g < group(); ++g)
       for (index i = 0; i < n; ++i)
-        simd::add_scaled<Arch>(by_sum_[g * rows_.most() + i],
-                               reads_[g].pairs[0] + i * shape_.pitch, n, by_weight_);
+        simd::add_scaled<Arch>(by_sum_[g * rows_.most() + i], reads_[g].pairs[0] + i * shape_.pitch,
+                               n, by_weight_);
     for (index j = 0; j < n; ++j) by_gain_[j] += rows_.gain[j] * by_weight_[j];
   }
   // 7: what decays see of the way from the first state to the last.
@@ -399,8 +397,7 @@ class chunk_backward : private chunk_states<T, Arch, Spec> {
     for (index i = 0; i < rows_.count; ++i) {
       const index at = i * shape_.key_pitch;
       std::copy_n(by_read_[g].rows + at, wide_, row_);
-      if constexpr (reads_before<Spec>)
-        add_own(by_own_[g * rows_.most() + i], rows_.k + at, row_);
+      if constexpr (reads_before<Spec>) add_own(by_own_[g * rows_.most() + i], rows_.k + at, row_);
       if (by != T(1))
         simd::map_row<Arch>(row_, wide_, [by](auto x) { return x * decltype(x)(by); });
       feature(p_.q, recurrence_problem::head_of(p_.q, head, p_.out.extent[1]), first + i,

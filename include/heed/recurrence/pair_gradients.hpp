@@ -56,11 +56,11 @@ void pull_products(index tokens, index wide, const chunk_shape& s, const chunk_g
   }
   for (std::size_t w = 0; w < g.writes.size(); ++w)
     for (std::size_t r = 0; r < g.reads.size(); ++r)
-      simd::product<T, Arch>(tokens, wide,
-                             {{g.by_read[r].pairs[w], 1, s.pitch, g.reads[r].rows, s.key_pitch,
-                               tokens, false, true}},
-                             {g.by_write[w].rows, s.key_pitch,
-                              r == 0 && until ? simd::onto::scaled : simd::onto::itself, until});
+      simd::product<T, Arch>(
+          tokens, wide,
+          {{g.by_read[r].pairs[w], 1, s.pitch, g.reads[r].rows, s.key_pitch, tokens, false, true}},
+          {g.by_write[w].rows, s.key_pitch,
+           r == 0 && until ? simd::onto::scaled : simd::onto::itself, until});
 }
 
 template <class T, class Arch, decay_kind Kind> class pair_gradients;
@@ -126,8 +126,8 @@ template <class T, class Arch> class pair_gradients<T, Arch, decay_kind::scalar>
     for (index t = tokens - 1; t >= 0; --t) {
       B sum(T(0));
       for (index j = 0; j < tokens; j += W) {
-        const B x = simd::load<T, Arch>(column_ + j) +
-                    simd::load<T, Arch>(cross_ + (t + 1) * s_.pitch + j);
+        const B x =
+            simd::load<T, Arch>(column_ + j) + simd::load<T, Arch>(cross_ + (t + 1) * s_.pitch + j);
         simd::store(column_ + j, x);
         sum = sum + simd::select(lane < B(T(t - j)), x, B(T(0)));
       }
@@ -152,8 +152,8 @@ template <class T, class Arch> class pair_gradients<T, Arch, decay_kind::scalar>
           continue;
         }
         const B x = simd::select(lane > B(T(last - j)), zero, simd::load<T, Arch>(dp + at));
-        simd::store(cross + at, simd::fma(x, simd::load<T, Arch>(p + at),
-                                          simd::load<T, Arch>(cross + at)));
+        simd::store(cross + at,
+                    simd::fma(x, simd::load<T, Arch>(p + at), simd::load<T, Arch>(cross + at)));
         simd::store(dp + at, B(x * simd::load<T, Arch>(table + at)));
       }
     }
@@ -180,10 +180,11 @@ template <class T, class Arch> class pair_gradients<T, Arch, decay_kind::channel
       for (std::size_t w = 0; w < g.writes.size(); ++w)
         weigh_pairs<T, Arch>(tokens, s_.pitch, nullptr, 0, nullptr,
                              g.reads[r].before || g.reads[r].strict, g.by_read[r].pairs[w]);
-    for (std::size_t r = 0; r < g.reads.size(); ++r) in_blocks(tokens, [&](auto rows, index i) {
-        pull_read<decltype(rows)::value>(alpha, g, r, i);
-      });
-    for (std::size_t w = 0; w < g.writes.size(); ++w) in_blocks(tokens, [&](auto rows, index j) {
+    for (std::size_t r = 0; r < g.reads.size(); ++r)
+      in_blocks(tokens,
+                [&](auto rows, index i) { pull_read<decltype(rows)::value>(alpha, g, r, i); });
+    for (std::size_t w = 0; w < g.writes.size(); ++w)
+      in_blocks(tokens, [&](auto rows, index j) {
         pull_write<decltype(rows)::value>(tokens, alpha, g, w, j);
       });
     cross(tokens, alpha, g, ends, log);
@@ -256,8 +257,8 @@ template <class T, class Arch> class pair_gradients<T, Arch, decay_kind::channel
       }
     }
   }
-  HEED_NOINLINE void cross(index tokens, const T* alpha, const chunk_gradients<T>& g,
-                           const T* ends, T* log) const {
+  HEED_NOINLINE void cross(index tokens, const T* alpha, const chunk_gradients<T>& g, const T* ends,
+                           T* log) const {
     const index pitch = s_.key_pitch;
     const B zero(T(0));
     for (index c = 0; c < wide_; c += W) {

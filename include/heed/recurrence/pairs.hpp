@@ -146,8 +146,8 @@ template <class T, class Arch> class chunk_decays<T, Arch, decay_kind::scalar> {
       scale_rows<T, Arch>(tokens, s_.key_pitch, w.rows, s_.key_pitch, last_, w.decayed);
   }
   const T* kept() const { return kept_; }
-  // For gradients: row i of what weighs pairs of such a read, what a read and a write were multiplied
-  // with, by token.
+  // For gradients: row i of what weighs pairs of such a read, what a read and a write were
+  // multiplied with, by token.
   const T* table(bool before) const { return table_ + (before ? 0 : s_.pitch); }
   const T* since(bool before) const { return before ? since_ : since_ + 1; }
   const T* until() const { return last_; }

@@ -26,6 +26,15 @@ HEED_NOINLINE void scan_backward_any(const Spec& spec, const operand& q, const o
       (!d_out.present() && out.extent[0] * out.extent[2] * out.extent[3] > 0))
     check::fail(operation, "d_out must have the shape of the output",
                 {{"d_out", d_out}, {"output", operand(out)}});
+  if constexpr (gated<Spec>) {
+    bool cancels = std::is_same_v<readout_of<Spec>, bounded_readout>;
+    if constexpr (requires { spec.readout.epsilon; }) cancels = spec.readout.epsilon == 0;
+    if (!cancels)
+      check::fail(
+          operation,
+          "gradients of an exponential gate need a readout that its running maximum cancels "
+          "from: bounded, or normalised without epsilon");
+  }
   const state_format format = format_of<Spec>(p);
   check_state(operation, "the initial state", initial, format, p.sequences());
   check_state(operation, "the gradient by the final state", d_final, format, p.sequences());
@@ -58,8 +67,8 @@ HEED_NOINLINE void scan_backward_any(const Spec& spec, const operand& q, const o
     const token_run s = p.sequence(task / p.heads);
     const index h = task % p.heads;
     loop(spec, p, d_out, targets, most, segment, from)
-        .run(s, h, initial ? initial->head(s.id, h) : nullptr,
-             initial ? initial->tokens(s.id) : 0, d_final ? d_final->head(s.id, h) : nullptr,
+        .run(s, h, initial ? initial->head(s.id, h) : nullptr, initial ? initial->tokens(s.id) : 0,
+             d_final ? d_final->head(s.id, h) : nullptr,
              to.d_initial_state ? to.d_initial_state->head(s.id, h) : nullptr);
   });
   targets.for_each([&](gradient_rows<T>& x) { x.finish(executor); });
@@ -86,9 +95,9 @@ void scan_backward(
     const std::type_identity_t<recurrent_state<compute_type<Q, K, V>>>* d_final_state,
     const std::type_identity_t<scan_gradients<compute_type<Q, K, V>>>& to,
     executor_ref executor = {}, workspace_ref scratch = {}) {
-  detail::scan_backward_any<compute_type<Q, K, V>, Arch>(
-      spec, view<const Q>(q), view<const K>(k), view<const V>(v), initial_state, d_out,
-      d_final_state, to, executor, scratch);
+  detail::scan_backward_any<compute_type<Q, K, V>, Arch>(spec, view<const Q>(q), view<const K>(k),
+                                                         view<const V>(v), initial_state, d_out,
+                                                         d_final_state, to, executor, scratch);
 }
 
 }  // namespace heed

@@ -44,8 +44,8 @@ template <class T, class Arch, class Spec> class token_rows {
     u = from.template take<T>(key_pitch);
   }
 
-  // `count` tokens from `first` on; `m` is the running maximum of a gate, moved on. Queries are left
-  // out where nothing is read.
+  // `count` tokens from `first` on; `m` is the running maximum of a gate, moved on. Queries are
+  // left out where nothing is read.
   void load(const token_run& s, index h, index first, index tokens, T& m, bool read = true) {
     count = tokens, padded = whole(tokens);
     const index row = s.row + first;
