@@ -129,37 +129,26 @@ class chunk_backward : private chunk_states<T, Arch, Spec> {
     }
   }
   index count_at(index chunk) const { return std::min(most_, run_.length - chunk * most_); }
-  void move_on(index chunk, const record_type& state) {
-    base::prepare(run_, h_, chunk * most_, count_at(chunk), state, false);
-    base::advance(state);
+  void move_on(index chunk, const record_type& from, const record_type& to) {
+    base::prepare(run_, h_, chunk * most_, count_at(chunk), from, false);
+    base::advance(from, to);
   }
 
   void in_order() {
     const index chunks = (run_.length + most_ - 1) / most_;
     const index segments = (chunks + segment_ - 1) / segment_;
     const record_type state = at(last_, 0);
-    for (index g = 0; g < segments; ++g) {
+    for (index g = 0; g + 1 < segments; ++g) {
       copy(state, at(starts_, g));
-      replay(g, chunks, g + 1 == segments);
+      for (index i = g * segment_; i < (g + 1) * segment_; ++i) move_on(i, state, state);
     }
     for (index g = segments - 1; g >= 0; --g) {
       const index first = g * segment_, end = std::min(first + segment_, chunks);
-      if (g + 1 < segments) {
-        copy(at(starts_, g), state);
-        replay(g, chunks, true);
-      }
+      copy(g + 1 < segments ? at(starts_, g) : state, at(kept_, 0));
+      const auto after = [&](index i) { return i + 1 < end ? at(kept_, i + 1 - first) : state; };
+      for (index i = first; i < end; ++i) move_on(i, at(kept_, i - first), after(i));
       for (index i = end - 1; i >= first; --i)
-        chunk(i * most_, count_at(i), at(kept_, i - first),
-              i + 1 < end ? at(kept_, i + 1 - first) : state);
-    }
-  }
-  // From the start of segment g to its end.
-  void replay(index g, index chunks, bool keep) {
-    const record_type state = at(last_, 0);
-    const index first = g * segment_, end = std::min(first + segment_, chunks);
-    for (index i = first; i < end; ++i) {
-      if (keep) copy(state, at(kept_, i - first));
-      move_on(i, state);
+        chunk(i * most_, count_at(i), at(kept_, i - first), after(i));
     }
   }
 
@@ -191,7 +180,7 @@ class chunk_backward : private chunk_states<T, Arch, Spec> {
   void by_all() {
     const index chunks = (run_.length + most_ - 1) / most_;
     const record_type state_ = at(last_, 0), slope = at(slope_, 0);
-    for (index i = 0; i < chunks; ++i) move_on(i, state_);
+    for (index i = 0; i < chunks; ++i) move_on(i, state_, state_);
     for (index i = 0; i < chunks; ++i) {
       rows_.load(run_, h_, i * most_, count_at(i), base::m_);
       for (index g = 0; g < group(); ++g) {
@@ -214,7 +203,7 @@ class chunk_backward : private chunk_states<T, Arch, Spec> {
     for (index i = 0; i < count; ++i) {
       copy(state, at(tokens_, i));
       base::prepare(run_, h_, first + i, 1, state, false);
-      base::advance(state);
+      base::advance(state, state);
     }
     for (index i = count - 1; i >= 0; --i) {
       if (i + 1 < count) copy(at(tokens_, i + 1), state);
@@ -387,7 +376,7 @@ class chunk_backward : private chunk_states<T, Arch, Spec> {
     if constexpr (!std::is_same_v<feature_of<Spec>, none>) {
       T* const raw = row_ + shape_.key_pitch;
       simd::load_row(x.type, x.row(run_.b, head, run_.row + token), x.stride[3], p_.depth(), raw);
-      feature_backward(spec_.feature, raw, dx, p_.depth(), role);
+      feature_backward<Arch>(spec_.feature, raw, dx, p_.depth(), role);
     }
   }
   void deliver_query(index g, index first) {

@@ -88,8 +88,8 @@ template <class T, class Arch, class Spec> class chunk_states {
     solve(n, from.s);
   }
 
-  // `to` becomes what comes after the chunk, from a copy of what comes before it.
-  void advance(const state_record<T>& to) {
+  // `to` becomes what comes after the chunk, from what comes before it; both may be the same.
+  void advance(const state_record<T>& from, const state_record<T>& to) {
     const index n = rows_.padded;
     const T* const kept = decays_.kept();
     const simd::target<T> into{to.s, columns_, kept ? simd::onto::scaled : simd::onto::itself,
@@ -102,7 +102,8 @@ template <class T, class Arch, class Spec> class chunk_states {
     else
       simd::product<T, Arch>(p_.width, columns_, {term(0)}, into);
     if constexpr (sums_keys<Spec>) {
-      for (index c = 0; c < p_.width && kept; ++c) to.sums[c] *= kept[c];
+      for (index c = 0; c < p_.width; ++c)
+        to.sums[c] = kept ? kept[c] * from.sums[c] : from.sums[c];
       for (index j = 0; j < rows_.count; ++j)
         simd::add_scaled<Arch>(weight(j), decayed(writes_[0]) + j * shape_.key_pitch, wide_,
                                to.sums);

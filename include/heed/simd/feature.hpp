@@ -37,7 +37,7 @@ void apply_feature(const F& f, T* row, index depth, feature_role role = feature_
 }
 // dx of `depth` channels in place of dφ, x the row before φ; φ' by dual numbers, or `backward`, or
 // `query_backward` and `key_backward` where the two differ.
-template <class F, class T>
+template <class Arch, class F, class T>
 void feature_backward(const F& f, const T* x, T* dx, index depth,
                       [[maybe_unused]] feature_role role = feature_role::key) {
   if constexpr (std::is_same_v<F, none>) {
@@ -50,7 +50,13 @@ void feature_backward(const F& f, const T* x, T* dx, index depth,
     static_assert(
         requires { f(dual<T>{}).slope; },
         "this feature takes no dual numbers and has no backward(x, dx, depth)");
-    for (index c = 0; c < depth; ++c) dx[c] *= f(dual<T>::variable(x[c])).slope;
+    using B = simd::batch<T, Arch>;
+    index c = 0;
+    if constexpr (requires(B b) { B(f(dual<B>::variable(b)).slope); })
+      for (; c + simd::width<T, Arch> <= depth; c += simd::width<T, Arch>)
+        simd::store(dx + c, B(simd::load<T, Arch>(dx + c) *
+                              f(dual<B>::variable(simd::load<T, Arch>(x + c))).slope));
+    for (; c < depth; ++c) dx[c] *= f(dual<T>::variable(x[c])).slope;
   }
 }
 

@@ -37,6 +37,7 @@ template <class T> struct target {
   onto add = onto::nothing;
   const T* keep = nullptr;  // factors of the rows, for `scaled`
   bool lower = false;       // only columns up to the diagonal are wanted, others may be written
+  const T* from = nullptr;  // what is added to, of the same pitch; nothing means c itself
 };
 
 namespace detail {
@@ -71,12 +72,14 @@ HEED_NOINLINE void product_block(std::initializer_list<term<T>> terms, index row
     }
   }
   HEED_UNROLL for (int i = 0; i < MR; ++i) {
-    T* const c = to.c + (row + i) * to.pitch + column;
+    const index at = (row + i) * to.pitch + column;
+    T* const c = to.c + at;
+    const T* const old = to.from ? to.from + at : c;
     const B factor(to.add == onto::scaled ? to.keep[row + i] : T(1));
     HEED_UNROLL for (int v = 0; v < NV; ++v)
         simd::store(c + v * W, to.add == onto::nothing
                                    ? acc[i][v]
-                                   : simd::fma(factor, simd::load<T, Arch>(c + v * W), acc[i][v]));
+                                   : simd::fma(factor, simd::load<T, Arch>(old + v * W), acc[i][v]));
   }
 }
 

@@ -34,11 +34,11 @@ template <class Feature = identity_feature> struct feature_product {
   }
   template <class Arch, class T>
   void query_backward(const T* x, T* dx, index depth, const row_position&) const {
-    feature_backward(feature, x, dx, depth);
+    feature_backward<Arch>(feature, x, dx, depth, feature_role::query);
   }
   template <class Arch, class T>
   void key_backward(const T* x, T* dx, index depth, const row_position&) const {
-    feature_backward(feature, x, dx, depth);
+    feature_backward<Arch>(feature, x, dx, depth, feature_role::key);
   }
 };
 
