@@ -161,6 +161,7 @@ auto fresh_scan(const From& q, const K& k, const V& v) {
 // heed::scan into a fresh object, from the zero state on or from the given one. Contract of
 // heed::scan.
 template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V>
+  requires(!requires { Spec::has_no_queries; })
 auto scan(const Spec& spec, Q&& q, K&& k, V&& v, executor_ref executor = {},
           workspace_ref scratch = {}) {
   const auto from = detail::door(static_cast<Q&&>(q));
@@ -172,6 +173,7 @@ auto scan(const Spec& spec, Q&& q, K&& k, V&& v, executor_ref executor = {},
 }
 template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V,
           class T>
+  requires(!requires { Spec::has_no_queries; })
 auto scan(const Spec& spec, Q&& q, K&& k, V&& v, recurrent_state<T>& state,
           executor_ref executor = {}, workspace_ref scratch = {}) {
   const auto from = detail::door(static_cast<Q&&>(q));
@@ -184,6 +186,7 @@ auto scan(const Spec& spec, Q&& q, K&& k, V&& v, recurrent_state<T>& state,
 // heed::step into a fresh object.
 template <class Arch = simd::best, class Spec, detail::enters Q, detail::enters K, detail::enters V,
           class T>
+  requires(!requires { Spec::has_no_queries; })
 auto step(const Spec& spec, Q&& q, K&& k, V&& v, recurrent_state<T>& state,
           executor_ref executor = {}, workspace_ref scratch = {}) {
   const auto from = detail::door(static_cast<Q&&>(q));

@@ -24,6 +24,8 @@ namespace heed {
 struct prefix_softmax {
   // Sequences packed end to end in a batch of 1, as offsets from 0 to L; empty: one a batch item.
   std::span<const int> cu_seqlens{};
+  // A call is (s, v, out), which <heed/eigen.hpp> must not take for (q, k, v).
+  static constexpr bool has_no_queries = true;
 };
 
 namespace detail {
