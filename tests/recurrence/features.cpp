@@ -142,7 +142,7 @@ template <class F> void check_backward(const char* name, const F& f) {
     const auto expected = differences(x, loss);
     auto dx = weights;
     dx.resize(std::size_t(std::max(width, depth)));
-    heed::feature_backward(f, x.data(), dx.data(), depth);
+    heed::feature_backward<heed::simd::best>(f, x.data(), dx.data(), depth);
     dx.resize(std::size_t(depth));
     check_gradient(dx, expected, name);
   }
