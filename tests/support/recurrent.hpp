@@ -173,9 +173,8 @@ class recurrent_expectation {
   // Half the distance between numbers of that type around x, of what was not computed in it.
   static double rounding(element type, double x) {
     if (type == element::f16) return std::max(std::abs(x) * 0x1.01p-11, 0x1.01p-25);
-    return type == element::bf16  ? std::abs(x) * 0x1.01p-8
-           : type == element::f32 ? std::abs(x) * 0x1p-24
-                                  : 0;
+    if (type == element::bf16) return std::max(std::abs(x) * 0x1.01p-8, 0x1.01p-134);
+    return type == element::f32 ? std::max(std::abs(x) * 0x1p-24, 0x1p-150) : 0;
   }
   void one(double got, double want, double allowed, element type, const std::string& where,
            const extents& at) {
