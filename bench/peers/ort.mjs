@@ -4,6 +4,10 @@
 //   prepare NAME batch heads kv_heads queries keys dim full|causal|window WINDOW threads
 //   decode NAME float32|float16 batch heads kv_heads keys dim threads layers
 //                       one query on caches in the files k0, v0, k1, …, whose turns come one by one
+//   recur NAME rule heads tokens dim decays beta threads layers scale
+//                       LinearAttention on q, k, v [tokens, heads, dim], `decays` logarithms a row
+//                       in the file decay, rates in beta; on the states past0, past1, … in turn, or
+//                       on none where layers is 0
 //   run NAME times      answers nanoseconds a run
 //   fetch NAME          writes the last output, or that of the first cache, as [batch, heads, queries,
 //                       dim], to the file `out`
@@ -37,6 +41,7 @@ const float = (field, x) => {
 
 const FLOAT = 1, INT32 = 6, FLOAT16 = 10;
 const attribute = ([name, value]) =>
+  typeof value === 'string' ? message(5, text(1, name), text(4, value), integer(20, 3)) :
   value.float === undefined
     ? message(5, text(1, name), integer(3, value), integer(20, 2))
     : message(5, text(1, name), float(2, value.float), integer(20, 1));
@@ -191,6 +196,31 @@ const commands = {
     for (const name of new Set(['out0', last]))
       fetches[name] = new ort.Tensor(type, stored(new Float32Array(size(one(heads)))), one(heads));
     sessions.set(op, { session, feeds, fetches, s: { batch, heads, queries: 1, dim }, merged: true, calls: layers, out: 'out0' });
+  },
+  // As for caches, a chain of calls, each of which writes a state that is its own. What is not read
+  // again may share memory.
+  async recur(op, rule, ...words) {
+    const [heads, tokens, dim, decays, beta, threads, layers, scale] = words.map(Number);
+    const all = [1, tokens, heads * dim], row = [1, tokens, heads], state = [1, heads, dim, dim];
+    const inputs = ['q', 'k', 'v'].map((name) => ({ name, type: FLOAT, dims: all }));
+    if (decays) inputs.push({ name: 'decay', type: FLOAT, dims: [1, tokens, heads * decays] });
+    if (beta) inputs.push({ name: 'beta', type: FLOAT, dims: row });
+    for (let n = 0; n < layers; ++n) inputs.push({ name: `past${n}`, type: FLOAT, dims: state });
+    const calls = Math.max(layers, 1), last = `out${calls - 1}`;
+    const nodes = Array.from({ length: calls }, (_, n) => {
+      const slots = [n ? `out${n - 1}` : 'q', 'k', 'v', layers ? `past${n}` : '',
+        decays ? 'decay' : '', beta ? 'beta' : ''];
+      while (!slots.at(-1)) slots.pop();
+      return { slots, results: [`out${n}`, `present${n}`] };
+    });
+    const names = [...new Set(['out0', last])];
+    const session = await open({ op: 'LinearAttention', domain: 'com.microsoft', inputs, nodes,
+      outputs: names.map((name) => ({ name, type: FLOAT, dims: all })),
+      attributes: { update_rule: rule, q_num_heads: heads, kv_num_heads: heads, scale: { float: scale } } }, threads);
+    const feeds = {}, fetches = {};
+    for (const i of inputs) feeds[i.name] = new ort.Tensor('float32', floats(i.name), i.dims);
+    for (const name of names) fetches[name] = new ort.Tensor('float32', new Float32Array(size(all)), all);
+    sessions.set(op, { session, feeds, fetches, s: { batch: 1, heads, queries: tokens, dim }, merged: true, calls, out: 'out0' });
   },
   async run(op, times) {
     const { session, feeds, fetches, calls = 1 } = sessions.get(op), runs = Math.ceil(Number(times) / calls);

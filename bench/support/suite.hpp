@@ -101,8 +101,9 @@ class trial {
 
   // Contender 0 is ours; each further one gives vs_<name>, how many times as long it takes.
   // `work` is what one run of ours counts as: floating-point operations, if not told the form's.
+  // Gives the seconds of the best run, 0 in smoke mode.
   void measure(std::vector<contender> field, const budget& limit = {});
-  void measure(std::vector<contender> field, double work, const budget& limit = {});
+  double measure(std::vector<contender> field, double work, const budget& limit = {});
 
   // True where the caller asked for this peer.
   bool wants(const std::string& peer) const;
@@ -111,6 +112,8 @@ class trial {
   void note(const std::string& name, double value) {
     if (timed()) state_->counters[name] = value;
   }
+  // What was reported so far.
+  double noted(const std::string& name) const { return state_->counters[name]; }
 
   // As `measure`, but the counter is `gbps`, for kernels that only move data. Gives the seconds of
   // the best run, 0 in smoke mode.
@@ -231,8 +234,8 @@ inline void trial::measure(std::vector<contender> field, const budget& limit) {
   measure(std::move(field), flops(form_), limit);
 }
 
-inline void trial::measure(std::vector<contender> field, double work, const budget& limit) {
-  if (!timed()) return;
+inline double trial::measure(std::vector<contender> field, double work, const budget& limit) {
+  if (!timed()) return 0;
   // The clock drifts with what the neighbours do, so the peak is taken right before and after.
   const double before = fma_rate(form_.threads);
   const auto times = time(field, limit);
@@ -241,6 +244,7 @@ inline void trial::measure(std::vector<contender> field, double work, const budg
   state_->counters["gflops"] = work / times[0].best() * 1e-9;
   state_->counters["share"] = work / times[0].best() / peak;
   state_->counters["share_median"] = work / times[0].median() / peak;
+  return times[0].best();
 }
 
 inline double trial::measure_bytes(std::vector<contender> field, double bytes) {
