@@ -40,12 +40,11 @@ template <class Kind> double flops(index dim) {
   return Kind::corrects ? 6 * d * d + 256 * d : 4 * d * d + 128 * d;
 }
 
-template <class Kind> void check(const std::string& who, const sequences& x,
-                                 const heed::view<const float>& out) {
+template <class Kind>
+void check(const std::string& who, const sequences& x, const heed::view<const float>& out) {
   const index count = std::min<index>(x.length(), 150);
   for (const index head : {index{0}, x.heads() - 1})
-    bench::check_tokens(who + "'s " + Kind::name, out, head,
-                        Kind::exact({x, head, count}).out);
+    bench::check_tokens(who + "'s " + Kind::name, out, head, Kind::exact({x, head, count}).out);
 }
 
 template <class Kind> void scan(trial& t) {
@@ -86,8 +85,8 @@ template <class Kind> void scan(trial& t) {
 }
 
 void add_all(bench::suite& all, int threads) {
-  bench::kinds::for_each([&]<class Kind>(Kind) {
-    for (const index dim : {64, 128})
+  for (const index dim : {64, 128})
+    bench::kinds::for_each([&]<class Kind>(Kind) {
       for (const index length : {1024, 4096, 16384, 65536, 262144}) {
         const index heads = std::clamp<index>(longest / length, 1, 32);
         if (heads < threads || (all.chosen().smoke && length != 4096)) continue;
@@ -96,7 +95,7 @@ void add_all(bench::suite& all, int threads) {
                 bench::square(bench::masking::causal, heads, heads, dim, length, threads),
                 scan<Kind>);
       }
-  });
+    });
 }
 
 }  // namespace

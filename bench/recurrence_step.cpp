@@ -56,8 +56,8 @@ template <class Kind> void step(trial& t, bool one) {
   // One token again and again: what it writes keeps a state that decays from vanishing.
   const heed::view<float> to(out.data(), {1, heads, 1, dim});
   const auto call = [&](heed::recurrent_state<float>& state, const heed::executor_ref& on) {
-    heed::step(Kind::spec(token), token[sequences::q], token[sequences::k], token[sequences::v],
-               to, state, on, scratch);
+    heed::step(Kind::spec(token), token[sequences::q], token[sequences::k], token[sequences::v], to,
+               state, on, scratch);
   };
   call(all[0], {});
   const auto check = [&](const std::string& who, const heed::view<const float>& got) {
@@ -76,8 +76,8 @@ template <class Kind> void step(trial& t, bool one) {
                                 if (form.threads == 1)
                                   body(state, heed::executor_ref(heed::serial{}));
                                 else
-                                  body(state, heed::executor_ref(
-                                                  heed::on(bench::device(form.threads))));
+                                  body(state,
+                                       heed::executor_ref(heed::on(bench::device(form.threads))));
                               });
                             }};
   };
@@ -92,26 +92,25 @@ template <class Kind> void step(trial& t, bool one) {
     check("ONNX Runtime", {theirs.data(), to.extent});
     field.push_back({"ort", [&](int times) { return ort->run(times); }});
   }
-  field.push_back(in_turns(
-      "update", [](heed::recurrent_state<float>& state, const heed::executor_ref& on) {
+  field.push_back(
+      in_turns("update", [](heed::recurrent_state<float>& state, const heed::executor_ref& on) {
         const heed::state_format& f = state.format();
         on.for_each(f.heads, [&](index h, index) { update(state.head(0, h), f.head_size()); });
       }));
-  const double best = t.measure_reads(std::move(field), 2 * bytes,
-                                      {.least_rounds = 7, .shortest_sample = 2e-3});
+  const double best =
+      t.measure_reads(std::move(field), 2 * bytes, {.least_rounds = 7, .shortest_sample = 2e-3});
   t.note("ns", best / static_cast<double>(heads) * 1e9);
 }
 
 void add_all(bench::suite& all, int threads) {
-  const auto add = [&]<class Kind>(Kind, bool one) {
-    for (const index dim : {64, 128})
-      all.add(std::string("recurrence/step/") + Kind::name + (one ? "/one" : "") + "/d" +
-                  std::to_string(dim) + "/t" + std::to_string(threads),
-              bench::square(bench::masking::causal, 32, 32, dim, 1, threads),
-              [one](trial& t) { step<Kind>(t, one); });
-  };
-  bench::kinds::for_each([&](auto kind) { add(kind, false); });
-  bench::kinds::for_each([&](auto kind) { add(kind, true); });
+  for (const index dim : {64, 128})
+    for (const bool one : {false, true})
+      bench::kinds::for_each([&]<class Kind>(Kind) {
+        all.add(std::string("recurrence/step/") + Kind::name + (one ? "/one" : "") + "/d" +
+                    std::to_string(dim) + "/t" + std::to_string(threads),
+                bench::square(bench::masking::causal, 32, 32, dim, 1, threads),
+                [one](trial& t) { step<Kind>(t, one); });
+      });
 }
 
 }  // namespace

@@ -24,8 +24,8 @@ class ort_recurrence {
       put("decay", {log.data, {1, heads_, count, 1}, {0, 1, 0, 1}});
       width = 1;
     } else if (rule.decay != kinds::ort_rule::none) {
-      const auto part = rule.decay == kinds::ort_rule::scalar ? sequences::scalar
-                                                              : sequences::channels;
+      const auto part =
+          rule.decay == kinds::ort_rule::scalar ? sequences::scalar : sequences::channels;
       put("decay", some[part]);
       width = x.width(part);
     }
@@ -44,8 +44,8 @@ class ort_recurrence {
 
   // Seconds a run, or a layer.
   double run(int times) {
-    const double nanoseconds = std::strtod(
-        process_.ask("run linear_attention " + std::to_string(times)).c_str(), nullptr);
+    const double nanoseconds =
+        std::strtod(process_.ask("run linear_attention " + std::to_string(times)).c_str(), nullptr);
     rest_after_spinning(threads_, process_.id());
     return 1e-9 * nanoseconds;
   }

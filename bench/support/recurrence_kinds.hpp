@@ -54,9 +54,7 @@ struct retention {
   static constexpr const char* name = "retention";
   static constexpr bool corrects = false;
   static constexpr ort_rule ort{.rule = "gated", .decay = ort_rule::constant};
-  static auto spec(const some_tokens& x) {
-    return heed::recurrences::retention(x.all.constant());
-  }
+  static auto spec(const some_tokens& x) { return heed::recurrences::retention(x.all.constant()); }
   static reference::scanned exact(const head_rows& x) {
     return reference::retention(x.q(), x.k(), x.v(), double{x.x.constant()(0, x.head, 0)});
   }
@@ -66,9 +64,7 @@ struct lightning {
   static constexpr const char* name = "lightning";
   static constexpr bool corrects = false;
   static constexpr ort_rule ort{.rule = "gated", .decay = ort_rule::constant, .silu = true};
-  static auto spec(const some_tokens& x) {
-    return heed::recurrences::lightning(x.all.constant());
-  }
+  static auto spec(const some_tokens& x) { return heed::recurrences::lightning(x.all.constant()); }
   static reference::scanned exact(const head_rows& x) {
     const auto silu = [](const matrix& y) -> matrix {
       return (y.array() / (1 + (-y.array()).exp())).matrix();
@@ -120,8 +116,8 @@ struct gated_delta {
     return heed::recurrences::gated_delta(x[part::scalar], x[part::beta], x.all.dim());
   }
   static reference::scanned exact(const head_rows& x) {
-    return reference::gated_delta(x.q(), x.k(), x.v(), x.column(part::scalar),
-                                  x.column(part::beta), {}, root_of(x.x));
+    return reference::gated_delta(x.q(), x.k(), x.v(), x.column(part::scalar), x.column(part::beta),
+                                  {}, root_of(x.x));
   }
 };
 

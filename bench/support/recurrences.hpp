@@ -62,7 +62,7 @@ class sequences {
     static storage all;
     static index has_rows = 0, has_dim = 0;
     if (dim == has_dim && rows <= has_rows) return all;
-    constexpr index period = 8191;
+    constexpr index period = 2039;
     for (const part p : {q, k, v, channels, a, b, scalar, beta, gate}) {
       const index width = p < scalar ? dim : 1;
       buffer<float> base = normal_numbers(period * width, 100 + p);
@@ -109,7 +109,8 @@ inline void check_tokens(const std::string& who, const heed::view<const float>& 
                          const matrix& want) {
   // An output sums as many products as a head has channels, each of them a sum over tokens whose
   // parts are as large as the largest output.
-  const double tolerance = 4 * std::numeric_limits<float>::epsilon() * std::sqrt(static_cast<double>(out.extent[3])) *
+  const double tolerance = 4 * std::numeric_limits<float>::epsilon() *
+                           std::sqrt(static_cast<double>(out.extent[3])) *
                            (1 + want.cwiseAbs().maxCoeff());
   for (index t = 0; t < want.rows(); ++t)
     for (index c = 0; c < want.cols(); ++c) {
