@@ -82,11 +82,10 @@ template <class Kind> void step(trial& t, bool one) {
                             }};
   };
   std::vector<bench::contender> field{in_turns("heed", call)};
-  std::vector<const float*> pasts;
   std::optional<bench::ort_recurrence> ort;
   if (Kind::ort.rule && t.wants("ort") && bench::ort_for(t)) {
-    pasts.assign(all.size(), first.head(0, 0));
-    ort.emplace(*bench::ort_for(t), Kind::ort, x, before, 1, form.threads, pasts);
+    ort.emplace(*bench::ort_for(t), Kind::ort, x, before, 1, form.threads, first.head(0, 0),
+                static_cast<index>(all.size()));
     ort->run(1);
     const auto theirs = ort->fetch();
     check("ONNX Runtime", {theirs.data(), to.extent});

@@ -10,9 +10,9 @@ namespace bench {
 
 class ort_recurrence {
  public:
-  // `past`: the states [heads, dim, dim] of as many layers as there are pointers; none: no past.
+  // `past`: the state [heads, dim, dim] that each of `layers` layers has of its own; none: no past.
   ort_recurrence(ort_process& process, const kinds::ort_rule& rule, const sequences& x, index first,
-                 index count, int threads, const std::vector<const float*>& past = {})
+                 index count, int threads, const float* past = nullptr, index layers = 0)
       : process_(process), threads_(threads), heads_(x.heads()), count_(count), dim_(x.dim()) {
     const some_tokens some{x, first, count};
     put("q", some[sequences::q], rule.silu);
@@ -30,11 +30,9 @@ class ort_recurrence {
       width = x.width(part);
     }
     if (rule.beta) put("beta", some[sequences::beta]);
-    for (std::size_t n = 0; n < past.size(); ++n)
-      process_.put("past" + std::to_string(n), past[n], heads_ * dim_ * dim_);
+    if (layers > 0) process_.put("past", past, heads_ * dim_ * dim_);
     std::string line = std::string("recur linear_attention ") + rule.rule;
-    for (const index n : {heads_, count, dim_, width, index{rule.beta}, index{threads},
-                          static_cast<index>(past.size())})
+    for (const index n : {heads_, count, dim_, width, index{rule.beta}, index{threads}, layers})
       line.append(" ").append(std::to_string(n));
     process_.ask(line + " " + std::to_string(rule.scaled ? kinds::root_of(x) : 1.0));
   }

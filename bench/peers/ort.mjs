@@ -6,8 +6,8 @@
 //                       one query on caches in the files k0, v0, k1, …, whose turns come one by one
 //   recur NAME rule heads tokens dim decays beta threads layers scale
 //                       LinearAttention on q, k, v [tokens, heads, dim], `decays` logarithms a row
-//                       in the file decay, rates in beta; on the states past0, past1, … in turn, or
-//                       on none where layers is 0
+//                       in the file decay, rates in beta; on as many copies in turn of the state in
+//                       the file past as there are layers, or on none
 //   run NAME times      answers nanoseconds a run
 //   fetch NAME          writes the last output, or that of the first cache, as [batch, heads, queries,
 //                       dim], to the file `out`
@@ -220,7 +220,7 @@ const commands = {
       outputs: names.map((name) => ({ name, type: FLOAT, dims: dimsOf(name) })),
       attributes: { update_rule: rule, q_num_heads: heads, kv_num_heads: heads, scale: { float: scale } } }, threads);
     const feeds = {}, fetches = {};
-    for (const i of inputs) feeds[i.name] = new ort.Tensor('float32', floats(i.name), i.dims);
+    for (const i of inputs) feeds[i.name] = new ort.Tensor('float32', floats(i.name.replace(/^past.*/, 'past')), i.dims);
     for (const name of names)
       fetches[name] = new ort.Tensor('float32', new Float32Array(size(dimsOf(name))), dimsOf(name));
     sessions.set(op, { session, feeds, fetches, timed: layers ? fetches : { present0: fetches.present0 },
