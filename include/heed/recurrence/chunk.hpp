@@ -195,10 +195,9 @@ template <class T, class Arch, class Spec> class chunk_loop {
     const chunk_read<T>& r = query(g);
     if constexpr (reads_before<Spec>)
       for (index i = 0; i < n; ++i) {
-        T own = 0;
-        for (index c = 0; c < p_.width; ++c)
-          own += r.rows[i * shape_.key_pitch + c] * rows_.u[c] * rows_.k[i * shape_.key_pitch + c];
-        r.pairs[0][i * shape_.pitch + i] = own;
+        const index at = i * shape_.key_pitch;
+        r.pairs[0][i * shape_.pitch + i] =
+            simd::dot_row<Arch>(r.rows + at, rows_.u, rows_.k + at, p_.width);
       }
     const simd::target<T> to{out(g), out_pitch_};
     if constexpr (mixes<Spec>)
@@ -216,8 +215,8 @@ template <class T, class Arch, class Spec> class chunk_loop {
     if constexpr (sums_keys<Spec>) {
       const chunk_read<T>& r = query(g);
       const T* const q = decayed(r) + i * shape_.key_pitch;
-      for (index c = 0; c < p_.width; ++c) sum += q[c] * sums_[c];
-      for (index j = 0; j <= i; ++j) sum += r.pairs[0][i * shape_.pitch + j] * weight(j);
+      sum = simd::dot_row<Arch>(q, sums_, p_.width) +
+            simd::dot_row<Arch>(r.pairs[0] + i * shape_.pitch, rows_.gain, i + 1);
     }
     return sum;
   }
@@ -226,7 +225,6 @@ template <class T, class Arch, class Spec> class chunk_loop {
     return direct_ ? static_cast<T*>(p_.out.row(run_.b, h_ * group() + g, run_.row + first_))
                    : out_ + g * out_head_;
   }
-  T weight(index i) const { return gated<Spec> ? rows_.gain[i] : T(1); }
 
   void advance(index n) {
     const T* const kept = decays_.kept();
@@ -239,13 +237,12 @@ template <class T, class Arch, class Spec> class chunk_loop {
       simd::product<T, Arch>(p_.width, columns_, {written(0, rows_.v), written(1, u_)}, to);
     else
       simd::product<T, Arch>(p_.width, columns_, {written(0, rows_.v)}, to);
-    if constexpr (sums_keys<Spec>)
-      for (index c = 0; c < p_.width; ++c) {
-        T sum = kept ? kept[c] * sums_[c] : sums_[c];
-        const T* const k = written(0, nullptr).a + c;
-        for (index j = 0; j < rows_.count; ++j) sum += k[j * shape_.key_pitch] * weight(j);
-        sums_[c] = sum;
-      }
+    if constexpr (sums_keys<Spec>) {
+      for (index c = 0; c < p_.width && kept; ++c) sums_[c] *= kept[c];
+      const T* const k = written(0, nullptr).a;
+      for (index j = 0; j < rows_.count; ++j)
+        simd::add_scaled<Arch>(rows_.gain[j], k + j * shape_.key_pitch, p_.width, sums_);
+    }
   }
 
   // The token form of token i.
@@ -260,14 +257,13 @@ template <class T, class Arch, class Spec> class chunk_loop {
         if constexpr (decays<Spec> == decay_kind::scalar) kept *= rows_.alpha[i];
         if constexpr (decays<Spec> == decay_kind::channel)
           kept *= rows_.alpha[i * shape_.key_pitch + c];
-        sums_[c] = kept + k[c] * weight(i);
+        sums_[c] = kept + k[c] * rows_.gain[i];
       }
     if (!spec_.causal) return;
     for (index g = 0; g < group(); ++g) {
       T sum = 0;
       if constexpr (sums_keys<Spec>)
-        for (index c = 0; c < p_.width; ++c)
-          sum += rows_.q[g * q_pitch + i * shape_.key_pitch + c] * sums_[c];
+        sum = simd::dot_row<Arch>(rows_.q + g * q_pitch + i * shape_.key_pitch, sums_, p_.width);
       deliver(g, i, sum);
     }
   }
@@ -283,7 +279,7 @@ template <class T, class Arch, class Spec> class chunk_loop {
       for (index i = 0; i < rows_.count; ++i) {
         T sum = 0;
         if constexpr (sums_keys<Spec>)
-          for (index c = 0; c < p_.width; ++c) sum += q[i * shape_.key_pitch + c] * sums_[c];
+          sum = simd::dot_row<Arch>(q + i * shape_.key_pitch, sums_, p_.width);
         write(g, i, sum, seen_ + run_.length);
       }
     }

@@ -95,8 +95,7 @@ void token_step(const token_rows<T, Arch, Spec>& rows, index i, index depth, ind
   if constexpr (reads_before<Spec>)
     for (index g = 0; g < rows.group(); ++g) {
       const T* const q = rows.q + (g * rows.most() + i) * rows.key_pitch;
-      own[g] = 0;
-      for (index c = 0; c < depth; ++c) own[g] += q[c] * rows.u[c] * rows.k[i * rows.key_pitch + c];
+      own[g] = simd::dot_row<Arch>(q, rows.u, rows.k + i * rows.key_pitch, depth);
     }
   index d = 0;
   const auto some = [&]<int N>(std::integral_constant<int, N>) {

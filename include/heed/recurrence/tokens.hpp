@@ -57,6 +57,7 @@ template <class T, class Arch, class Spec> class token_rows {
     keys(s.b, h, row);
     values(s.b, h, row);
     decay(s.b, h, row);
+    if constexpr (sums_keys<Spec> && !gated<Spec>) std::fill_n(gain, count, T(1));
     if constexpr (gated<Spec>) gate(s.b, h, row, m);
     if constexpr (corrects<Spec>) {
       broadcast::load(spec_.update.beta, s.b, h, row, 0, 2, count, gain);

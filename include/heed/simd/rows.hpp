@@ -47,6 +47,37 @@ template <class Arch, class T> T sum_of_squares(const T* x, index count) {
   return total;
 }
 
+// sum_i x[i] y[i]
+template <class Arch, class T> T dot_row(const T* x, const T* y, index count) {
+  using B = batch<T, Arch>;
+  constexpr index W = width<T, Arch>;
+  B sum(T(0));
+  index i = 0;
+  for (; i + W <= count; i += W)
+    sum = simd::fma(simd::load<T, Arch>(x + i), simd::load<T, Arch>(y + i), sum);
+  T each[W], total = 0;
+  simd::store(each, sum);
+  for (T e : each) total += e;
+  for (; i < count; ++i) total += x[i] * y[i];
+  return total;
+}
+
+// sum_i x[i] y[i] z[i]
+template <class Arch, class T> T dot_row(const T* x, const T* y, const T* z, index count) {
+  using B = batch<T, Arch>;
+  constexpr index W = width<T, Arch>;
+  B sum(T(0));
+  index i = 0;
+  for (; i + W <= count; i += W)
+    sum = simd::fma(B(simd::load<T, Arch>(x + i) * simd::load<T, Arch>(y + i)),
+                    simd::load<T, Arch>(z + i), sum);
+  T each[W], total = 0;
+  simd::store(each, sum);
+  for (T e : each) total += e;
+  for (; i < count; ++i) total += x[i] * y[i] * z[i];
+  return total;
+}
+
 // y[i] += a · x[i]
 template <class Arch, class T> void add_scaled(T a, const T* x, index count, T* y) {
   using B = batch<T, Arch>;
