@@ -80,7 +80,7 @@ template <class T, class Arch, class Spec> class chunk_states {
     rows_.load(s, h, first, count, m_, read);
     const index n = rows_.padded;
     decays_.begin(rows_.alpha, n);
-    for (std::size_t w = 0; w < kinds; ++w)
+    for (std::size_t w = 0; w < kinds && (read || solves); ++w)
       simd::to_lanes<T, Arch>(writes_[w].rows, shape_.key_pitch, n, p_.width, T(1),
                               writes_[w].lanes, shape_.pitch);
     const index skipped = read ? 0 : group();
@@ -93,7 +93,7 @@ template <class T, class Arch, class Spec> class chunk_states {
     const index n = rows_.padded;
     const T* const kept = decays_.kept();
     const simd::target<T> into{to.s, columns_, kept ? simd::onto::scaled : simd::onto::itself,
-                               kept};
+                               kept, false,    from.s};
     const auto term = [&](std::size_t w) {
       return simd::term<T>{decayed(writes_[w]), 1, shape_.key_pitch, written(w), columns_, n};
     };

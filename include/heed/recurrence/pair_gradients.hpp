@@ -35,10 +35,16 @@ template <class T> struct chunk_gradients {
 
 template <class T, class Arch> T row_dot(const T* x, const T* y, index width) {
   using B = simd::batch<T, Arch>;
-  B sum(T(0));
-  for (index c = 0; c < width; c += simd::width<T, Arch>)
-    sum = simd::fma(simd::load<T, Arch>(x + c), simd::load<T, Arch>(y + c), sum);
-  return simd::sum_lanes<T, Arch>(sum);
+  constexpr index W = simd::width<T, Arch>;
+  B sum[4] = {B(T(0)), B(T(0)), B(T(0)), B(T(0))};
+  index c = 0;
+  for (; c + 4 * W <= width; c += 4 * W) HEED_UNROLL
+  for (int n = 0; n < 4; ++n)
+    sum[n] =
+        simd::fma(simd::load<T, Arch>(x + c + n * W), simd::load<T, Arch>(y + c + n * W), sum[n]);
+  for (; c < width; c += W)
+    sum[0] = simd::fma(simd::load<T, Arch>(x + c), simd::load<T, Arch>(y + c), sum[0]);
+  return simd::sum_lanes<T, Arch>(B((sum[0] + sum[1]) + (sum[2] + sum[3])));
 }
 
 // rows ← since ∘ rows + dP w, and until ∘ rows + dPᵀ r; no factors stand for ones.
@@ -47,20 +53,31 @@ void pull_products(index tokens, index wide, const chunk_shape& s, const chunk_g
                    const T* const (&since)[2], const T* until) {
   for (std::size_t r = 0; r < g.reads.size(); ++r) {
     const T* const factor = since[g.reads[r].before ? 1 : 0];
-    for (std::size_t w = 0; w < g.writes.size(); ++w)
-      simd::product<T, Arch>(
-          tokens, wide,
-          {{g.by_read[r].pairs[w], s.pitch, 1, g.writes[w].rows, s.key_pitch, tokens, true}},
-          {g.by_read[r].rows, s.key_pitch,
-           w == 0 && factor ? simd::onto::scaled : simd::onto::itself, factor});
+    const simd::target<T> to{g.by_read[r].rows, s.key_pitch,
+                             factor ? simd::onto::scaled : simd::onto::itself, factor};
+    const auto pairs = [&](std::size_t w) {
+      return simd::term<T>{g.by_read[r].pairs[w], s.pitch, 1,   g.writes[w].rows,
+                           s.key_pitch,           tokens,  true};
+    };
+    if (g.writes.size() > 1)
+      simd::product<T, Arch>(tokens, wide, {pairs(0), pairs(1)}, to);
+    else
+      simd::product<T, Arch>(tokens, wide, {pairs(0)}, to);
   }
-  for (std::size_t w = 0; w < g.writes.size(); ++w)
-    for (std::size_t r = 0; r < g.reads.size(); ++r)
-      simd::product<T, Arch>(
-          tokens, wide,
-          {{g.by_read[r].pairs[w], 1, s.pitch, g.reads[r].rows, s.key_pitch, tokens, false, true}},
-          {g.by_write[w].rows, s.key_pitch,
-           r == 0 && until ? simd::onto::scaled : simd::onto::itself, until});
+  for (std::size_t w = 0; w < g.writes.size(); ++w) {
+    simd::target<T> to{g.by_write[w].rows, s.key_pitch,
+                       until ? simd::onto::scaled : simd::onto::itself, until};
+    const auto pairs = [&](std::size_t r) {
+      return simd::term<T>{g.by_read[r].pairs[w], 1,      s.pitch, g.reads[r].rows,
+                           s.key_pitch,           tokens, false,   true};
+    };
+    for (std::size_t r = 0; r < g.reads.size(); r += 2, to.add = simd::onto::itself) {
+      if (r + 1 < g.reads.size())
+        simd::product<T, Arch>(tokens, wide, {pairs(r), pairs(r + 1)}, to);
+      else
+        simd::product<T, Arch>(tokens, wide, {pairs(r)}, to);
+    }
+  }
 }
 
 template <class T, class Arch, decay_kind Kind> class pair_gradients;
@@ -97,7 +114,7 @@ template <class T, class Arch> class pair_gradients<T, Arch, decay_kind::scalar>
         read_(from.template take<T>(shape.pitch + 1)),
         column_(from.template take<T>(shape.pitch)) {}
 
-  // ends: by channel, kept · S · dS of the first state and the gradient by the last. log [token].
+  // ends: what the last state has of the first, times the gradient by it. log [token].
   template <class Decays>
   void pull(index tokens, const Decays& decays, const T*, const chunk_gradients<T>& g,
             const T* ends, T* log) {
@@ -114,8 +131,7 @@ template <class T, class Arch> class pair_gradients<T, Arch, decay_kind::scalar>
         read_[i + shift] += row_dot<T, Arch>(read.decayed + i * s_.key_pitch,
                                              g.by_read[r].rows + i * s_.key_pitch, wide_);
     }
-    T through = 0;
-    for (index c = 0; c < s_.depth; ++c) through += ends[c];
+    T through = *ends;
     for (index j = 0; j < tokens; ++j) {
       column_[j] = 0;
       for (std::size_t w = 0; w < g.writes.size(); ++w)
@@ -184,9 +200,12 @@ template <class T, class Arch> class pair_gradients<T, Arch, decay_kind::channel
       in_blocks(tokens,
                 [&](auto rows, index i) { pull_read<decltype(rows)::value>(alpha, g, r, i); });
     for (std::size_t w = 0; w < g.writes.size(); ++w)
-      in_blocks(tokens, [&](auto rows, index j) {
-        pull_write<decltype(rows)::value>(tokens, alpha, g, w, j);
-      });
+      for (std::size_t r = 0; r < g.reads.size(); ++r)
+        in_blocks(tokens, [&](auto rows, index j) {
+          constexpr int R = decltype(rows)::value;
+          g.reads[r].before ? pull_write<R, true>(tokens, alpha, g, w, r, j)
+                            : pull_write<R, false>(tokens, alpha, g, w, r, j);
+        });
     cross(tokens, alpha, g, ends, log);
   }
 
@@ -227,33 +246,37 @@ template <class T, class Arch> class pair_gradients<T, Arch, decay_kind::channel
       }
     }
   }
-  // The same from the last token down to token j.
-  template <int R>
+  // The same from the last token down to token j, one read after the other: the first has the rows
+  // as they are, the others start from zero.
+  template <int R, bool Before>
   HEED_NOINLINE void pull_write(index tokens, const T* alpha, const chunk_gradients<T>& g,
-                                std::size_t w, index first) const {
+                                std::size_t w, std::size_t r, index first) const {
     const index pitch = s_.key_pitch;
-    T* const to = g.by_write[w].rows;
+    T* const to = g.by_write[w].rows + first * pitch;
+    const T *const pairs = g.by_read[r].pairs[w] + first, *const reads = g.reads[r].rows;
     for (index c = 0; c < wide_; c += W) {
       B x[R];
       HEED_UNROLL for (int j = 0; j < R; ++j) x[j] =
-          simd::load<T, Arch>(to + (first + j) * pitch + c);
-      const auto meet = [&](index i, int j, bool before) HEED_INLINE_LAMBDA {
-        for (std::size_t r = 0; r < g.reads.size(); ++r)
-          if (g.reads[r].before == before)
-            x[j] = simd::fma(B(g.by_read[r].pairs[w][i * s_.pitch + first + j]),
-                             simd::load<T, Arch>(g.reads[r].rows + i * pitch + c), x[j]);
+          r == 0 ? simd::load<T, Arch>(to + j * pitch + c) : B(T(0));
+      // x α + dP r, or (x + dP r) α with one multiplication between two tokens.
+      const auto pass = [&](index i, int last) HEED_INLINE_LAMBDA {
+        const B a = simd::load<T, Arch>(alpha + i * pitch + c);
+        B y = simd::load<T, Arch>(reads + i * pitch + c);
+        if constexpr (!Before) y = y * a;
+        HEED_UNROLL for (int j = 0; j < R; ++j) if (j < last) x[j] =
+            simd::fma(x[j], a, B(B(pairs[i * s_.pitch + j]) * y));
       };
-      const auto pass = [&](index i, int j) HEED_INLINE_LAMBDA {
-        meet(i, j, false);
-        x[j] = x[j] * simd::load<T, Arch>(alpha + i * pitch + c);
-        meet(i, j, true);
-      };
-      for (index i = tokens - 1; i >= first + R; --i) HEED_UNROLL
-      for (int j = 0; j < R; ++j) pass(i, j);
+      for (index i = tokens - 1; i >= first + R; --i) pass(i, R);
+      HEED_UNROLL for (int n = 0; n < R; ++n) {
+        const int i = R - 1 - n;
+        pass(first + i, i);
+        if constexpr (!Before)
+          x[i] = simd::fma(B(pairs[(first + i) * s_.pitch + i]),
+                           simd::load<T, Arch>(reads + (first + i) * pitch + c), x[i]);
+      }
       HEED_UNROLL for (int j = 0; j < R; ++j) {
-        for (index i = first + R - 1; i > first + j; --i) pass(i, j);
-        meet(first + j, j, false);
-        simd::store(to + (first + j) * pitch + c, x[j]);
+        if (r > 0) x[j] = x[j] + simd::load<T, Arch>(to + j * pitch + c);
+        simd::store(to + j * pitch + c, x[j]);
       }
     }
   }
@@ -264,19 +287,22 @@ template <class T, class Arch> class pair_gradients<T, Arch, decay_kind::channel
     for (index c = 0; c < wide_; c += W) {
       B sum = simd::load<T, Arch>(ends + c);
       const auto read = [&](index t, bool before) HEED_INLINE_LAMBDA {
+        B x = zero;
         for (std::size_t r = 0; r < g.reads.size(); ++r)
           if (g.reads[r].before == before)
-            sum = simd::fma(simd::load<T, Arch>(g.reads[r].rows + t * pitch + c),
-                            simd::load<T, Arch>(g.by_read[r].rows + t * pitch + c), sum);
+            x = simd::fma(simd::load<T, Arch>(g.reads[r].rows + t * pitch + c),
+                          simd::load<T, Arch>(g.by_read[r].rows + t * pitch + c), x);
+        return x;
       };
       for (index t = tokens - 1; t >= 0; --t) {
-        read(t, false);
+        B x = read(t, false);
         for (std::size_t w = 0; w < g.writes.size(); ++w)
-          sum = sum - simd::load<T, Arch>(g.writes[w].rows + t * pitch + c) *
-                          simd::load<T, Arch>(g.by_write[w].rows + t * pitch + c);
+          x = x - simd::load<T, Arch>(g.writes[w].rows + t * pitch + c) *
+                      simd::load<T, Arch>(g.by_write[w].rows + t * pitch + c);
+        sum = sum + x;
         const auto lost = simd::load<T, Arch>(alpha + t * pitch + c) == zero;
         simd::store(log + t * pitch + c, B(simd::select(lost, zero, sum)));
-        read(t, true);
+        sum = sum + read(t, true);
       }
     }
   }

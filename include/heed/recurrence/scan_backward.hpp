@@ -50,7 +50,7 @@ HEED_NOINLINE void scan_backward_any(const Spec& spec, const operand& q, const o
       *to.d_initial_state = recurrent_state<T>(format, p.sequences());
   }
   using loop = chunk_backward<T, Arch, Spec>;
-  const index most = chunk_loop<T, Arch, Spec>::tokens_at_once(spec);
+  const index most = loop::tokens_at_once(spec);
   arena_size size, shared;
   loop(spec, p, d_out, targets, most, segment, size);
   targets.for_each([&](gradient_rows<T>& x) { x.take(shared); });

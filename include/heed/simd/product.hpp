@@ -76,10 +76,10 @@ HEED_NOINLINE void product_block(std::initializer_list<term<T>> terms, index row
     T* const c = to.c + at;
     const T* const old = to.from ? to.from + at : c;
     const B factor(to.add == onto::scaled ? to.keep[row + i] : T(1));
-    HEED_UNROLL for (int v = 0; v < NV; ++v)
-        simd::store(c + v * W, to.add == onto::nothing
-                                   ? acc[i][v]
-                                   : simd::fma(factor, simd::load<T, Arch>(old + v * W), acc[i][v]));
+    HEED_UNROLL for (int v = 0; v < NV; ++v) simd::store(
+        c + v * W, to.add == onto::nothing
+                       ? acc[i][v]
+                       : simd::fma(factor, simd::load<T, Arch>(old + v * W), acc[i][v]));
   }
 }
 
