@@ -113,6 +113,27 @@ def decode(cases, threads):
                   "time"], rows)
 
 
+def whole(cases):
+    """Recurrences over whole sequences."""
+    rows = [[f"`{n}`", f"{c['gflops']:.0f}", share(c, 'share'), share(c, 'share_median'), f"{c['ns']:.0f}",
+             ratio(c, "ort"), f"{1 / c['vs_n1024']:.2f}" if "vs_n1024" in c else ""]
+            for n, c in cases.items() if n.startswith("recurrence/") and "fma_share" in c]
+    return table(["case", "GFLOP/s", "% of peak, best", "median", "ns", "× ORT", "of 1 K"], rows)
+
+
+def steps(cases):
+    rows = [[f"`{n}`", f"{c['best_us']:.1f}", f"{c['gbps']:.1f}", "" if "/one/" in n else share(c, 'share'),
+             f"{1 / c['vs_update']:.2f}", ratio(c, "ort")]
+            for n, c in cases.items() if n.startswith("recurrence/step/")]
+    return table(["case", "µs", "GB/s", "% of reads, best", "of an update", "× ORT"], rows)
+
+
+def channels(cases):
+    rows = [[f"`{n}`", f"{c['ns']:.0f}", f"{c['gbps']:.1f}", f"{c['gexp']:.2f}" if "gexp" in c else ""]
+            for n, c in cases.items() if n.startswith(("recurrence/mamba/", "recurrence/short_conv/"))]
+    return table(["case", "ns a token", "GB/s", "10⁹ exponentials a second"], rows)
+
+
 def plot_data(cases):
     """One block a mask: length, then the share of peak of heed and of each peer (medians)."""
     blocks = []
@@ -157,9 +178,14 @@ def main():
         parts.update({"decode, one thread": decode(cases, 1), "decode, two threads": decode(cases, 2)})
     if "kernels" in families:
         parts["kernels"] = kernels(cases)
+    if "recurrence" in families:
+        parts.update({"recurrences": whole(cases), "steps": steps(cases), "channels": channels(cases)})
     if words[split + 1:]:
         cases_avx2, context_avx2 = load(words[split + 1:])
-        parts["avx2"] = described(context_avx2) + "\n" + narrow(cases_avx2)
+        if any(n.startswith("dense/") for n in cases_avx2):
+            parts["avx2"] = described(context_avx2) + "\n" + narrow(cases_avx2)
+        if any(n.startswith("recurrence/") for n in cases_avx2):
+            parts["recurrences, avx2"] = whole(cases_avx2)
     page = docs / "benchmarks.md"
     text = page.read_text()
     for name, part in parts.items():
