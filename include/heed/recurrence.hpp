@@ -5,6 +5,7 @@
 #include <heed/recurrence/backward.hpp>
 #include <heed/recurrence/channel_pairs.hpp>
 #include <heed/recurrence/chunk.hpp>
+#include <heed/recurrence/chunk_slopes.hpp>
 #include <heed/recurrence/chunk_states.hpp>
 #include <heed/recurrence/decay/concept.hpp>
 #include <heed/recurrence/decay/constant.hpp>
