@@ -35,10 +35,10 @@ template <class T, class Arch, class Spec> class chunk_loop {
   static constexpr index shortest = 4;
 
   // Tokens at once that suit the call.
-  static index tokens_at_once(const Spec& spec) {
+  static index tokens_at_once(const Spec& spec, index width) {
     using tuned = simd::shape<T, Arch>;
     if (spec.chunk > 0) return std::min<index>(spec.chunk, 256);
-    return decays<Spec> == decay_kind::channel ? tuned::channel_chunk : tuned::chunk;
+    return decays<Spec> == decay_kind::channel || width <= 64 ? tuned::channel_chunk : tuned::chunk;
   }
 
   // `most` tokens at once; 1: token by token.
@@ -143,13 +143,16 @@ template <class T, class Arch, class Spec> class chunk_loop {
   // which is the first such token, and nothing but scratch is written.
   index chunk() {
     const index n = rows_.padded;
+    if (direct_) rows_.ask(p_.out, run_, h_ * group(), p_.out.extent[1], first_, rows_.count);
     decays_.begin(rows_.alpha, n);
     for (std::size_t w = 0; w < kinds; ++w)
       simd::to_lanes<T, Arch>(writes_[w].rows, shape_.key_pitch, n, p_.width, T(1),
                               writes_[w].lanes, shape_.pitch);
     if constexpr (corrects<Spec>)
       for (index i = 0; i < n; ++i) minus_[i] = -rows_.gain[i];
+    ask(p_.k);
     decays_.meet(n, {reads_, std::size_t(read_count_)}, {writes_, kinds});
+    ask(p_.v);
     if (mixes<Spec> && finite(rows_.v) < rows_.count) return finite(rows_.v);
     solve(n);
     if (spec_.causal) {
@@ -159,8 +162,13 @@ template <class T, class Arch, class Spec> class chunk_loop {
       for (index g = 0; g < group(); ++g)
         for (index i = 0; i < rows_.count; ++i) deliver(g, i, sum_of_keys(g, i));
     }
+    if (group() == 1) ask(p_.q);
     advance(n);
     return rows_.count;
+  }
+  // Rows of the next chunk are on their way while this one is worked on.
+  void ask(const operand& x) const {
+    if (x.stride[3] == 1) rows_.ask(x, run_, h_, p_.heads, first_ + rows_.count, most_);
   }
   // Tokens before the first whose values are not all finite.
   index finite(const T* values) const {

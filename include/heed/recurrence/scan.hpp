@@ -19,7 +19,7 @@ HEED_NOINLINE void scan_any(const char* operation, bool by_token, const Spec& sp
   recurrent_state<T>& state = carried ? *carried : zero;
   claim_state(operation, state, format_of<Spec>(p), p.sequences());
   using loop = chunk_loop<T, Arch, Spec>;
-  const index most = by_token ? 1 : loop::tokens_at_once(spec);
+  const index most = by_token ? 1 : loop::tokens_at_once(spec, p.width);
   arena_size size;
   loop(spec, p, most, size);
   workspace own;

@@ -79,6 +79,14 @@ template <class T, class Arch, class Spec> class token_rows {
     if constexpr (mixes<Spec>) clear(a, key_pitch, 0), clear(b, key_pitch, 0);
   }
 
+  // Asks memory for what a later `load` reads of q, k or v, rows of the token's head.
+  void ask(const operand& x, const token_run& s, index h, index heads, index first,
+           index tokens) const {
+    const index head = recurrence_problem::head_of(x, h, heads);
+    for (index i = 0; i < std::min(tokens, s.length - first); ++i)
+      simd::prefetch(x.row(s.b, head, s.row + first + i), x.extent[3] * size_of(x.type));
+  }
+
   index count = 0, padded = 0;
   T *q = nullptr, *k = nullptr,
     *v = nullptr;      // [token][channel]; q head after head, `most` rows each
