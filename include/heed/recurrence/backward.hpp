@@ -29,8 +29,7 @@ class chunk_backward : private chunk_slopes<T, Arch, Spec> {
   using base::by_gain_, base::by_own_, base::by_read_, base::by_write_, base::channels,
       base::columns_, base::group, base::h_, base::log_, base::p_, base::reads_, base::rows_,
       base::run_, base::scalar, base::shape_, base::spec_, base::wide_;
-  using typename base::B, typename base::record_type;
-  static constexpr index W = simd::width<T, Arch>;
+  using typename base::record_type;
 
  public:
   // Tokens at once that suit the call.
@@ -45,7 +44,7 @@ class chunk_backward : private chunk_slopes<T, Arch, Spec> {
   chunk_backward(const Spec& spec, const recurrence_problem& p, const operand& d_out,
                  const gradient_targets<T>& to, index most, index segment, Memory& from)
       : base(spec, p, d_out, most, from), to_(to), most_(most), segment_(segment) {
-    row_ = from.template take<T>(2 * shape_.key_pitch);
+    row_ = from.template take<T>(shape_.key_pitch);
     const index size = base::record_size();
     chunks_ = (p.tokens() + most - 1) / most;
     if (segment_ == 0) segment_ = std::max<index>(64, index(std::sqrt(double(chunks_))));
@@ -174,36 +173,33 @@ class chunk_backward : private chunk_slopes<T, Arch, Spec> {
     }
   }
   bool finite_queries() const {
-    B sum(T(0));
     for (index g = 0; g < group(); ++g)
-      for (index i = 0; i < rows_.count; ++i)
-        for (index c = 0; c < wide_; c += W)
-          sum = simd::fma(simd::load<T, Arch>(by_read_[g].rows + i * shape_.key_pitch + c), B(T(0)),
-                          sum);
-    return simd::sum_lanes<T, Arch>(sum) == T(0);
+      if (!simd::all_finite_vectors<T, Arch>(by_read_[g].rows, shape_.key_pitch, rows_.count,
+                                             wide_))
+        return false;
+    return true;
   }
   // dx by the feature of x, [channel], becomes dx.
   void feature(const operand& x, index head, index token, feature_role role, T* dx) {
     if constexpr (!std::is_same_v<feature_of<Spec>, none>) {
-      T* const raw = row_ + shape_.key_pitch;
-      simd::load_row(x.type, x.row(run_.b, head, run_.row + token), x.stride[3], p_.depth(), raw);
-      feature_backward<Arch>(spec_.feature, raw, dx, p_.depth(), role);
+      simd::load_row(x.type, x.row(run_.b, head, run_.row + token), x.stride[3], p_.depth(), row_);
+      feature_backward<Arch>(spec_.feature, row_, dx, p_.depth(), role);
     }
   }
+  // Rows of gradients become what is delivered where they lie.
   void deliver_query(index g, index first) {
     if (!to_.q.wanted()) return;
     const index head = h_ * group() + g;
     const T by = T(spec_.scale);
     for (index i = 0; i < rows_.count; ++i) {
       const index at = i * shape_.key_pitch;
-      std::copy_n(by_read_[g].rows + at, wide_, row_);
-      if constexpr (reads_before<Spec>) add_own(by_own_[g * rows_.most() + i], rows_.k + at, row_);
-      if (by != T(1))
-        simd::map_row<Arch>(row_, wide_, [by](auto x) { return x * decltype(x)(by); });
+      T* const row = by_read_[g].rows + at;
+      if constexpr (reads_before<Spec>) add_own(by_own_[g * rows_.most() + i], rows_.k + at, row);
+      if (by != T(1)) simd::map_row<Arch>(row, wide_, [by](auto x) { return x * decltype(x)(by); });
       feature(p_.q, recurrence_problem::head_of(p_.q, head, p_.out.extent[1]), first + i,
-              feature_role::query, row_);
-      to_.q.store(run_, head, first + i, row_);
+              feature_role::query, row);
     }
+    to_.q.store(run_, head, first, rows_.count, by_read_[g].rows, shape_.key_pitch);
   }
   void add_own(T by, const T* x, T* row) const {
     for (index c = 0; c < p_.width; ++c) row[c] += by * rows_.u[c] * x[c];
@@ -212,24 +208,23 @@ class chunk_backward : private chunk_slopes<T, Arch, Spec> {
     const index head = recurrence_problem::head_of(p_.k, h_, p_.heads);
     for (index i = 0; i < rows_.count && to_.k.wanted(); ++i) {
       const index at = i * shape_.key_pitch;
-      std::copy_n(by_write_[0].rows + at, wide_, row_);
+      T* const row = by_write_[0].rows + at;
       if constexpr (corrects<Spec>)
-        simd::add_scaled<Arch>(T(1), by_read_[group()].rows + at, wide_, row_);
+        simd::add_scaled<Arch>(T(1), by_read_[group()].rows + at, wide_, row);
       if constexpr (reads_before<Spec>)
         for (index g = 0; g < group(); ++g)
-          add_own(by_own_[g * rows_.most() + i], reads_[g].rows + at, row_);
-      feature(p_.k, head, first + i, feature_role::key, row_);
-      to_.k.store(run_, h_, first + i, row_);
+          add_own(by_own_[g * rows_.most() + i], reads_[g].rows + at, row);
+      feature(p_.k, head, first + i, feature_role::key, row);
     }
     const auto rows = [&](const gradient_rows<T>& to, const T* x, index pitch) {
-      for (index i = 0; i < rows_.count && to.wanted(); ++i)
-        to.store(run_, h_, first + i, x + i * pitch);
+      to.store(run_, h_, first, rows_.count, x, pitch);
     };
+    rows(to_.k, by_write_[0].rows, shape_.key_pitch);
     rows(to_.v, by_write_[0].values, columns_);
     if constexpr (channels) rows(to_.log, log_, shape_.key_pitch);
-    if constexpr (scalar) to_.log.store_column(run_, h_, first, log_, rows_.count);
-    if constexpr (gated<Spec>) to_.gain.store_column(run_, h_, first, by_gain_, rows_.count);
-    if constexpr (corrects<Spec>) to_.beta.store_column(run_, h_, first, by_gain_, rows_.count);
+    if constexpr (scalar) rows(to_.log, log_, 1);
+    if constexpr (gated<Spec>) rows(to_.gain, by_gain_, 1);
+    if constexpr (corrects<Spec>) rows(to_.beta, by_gain_, 1);
     if constexpr (mixes<Spec>) {
       rows(to_.a, by_read_[group()].rows, shape_.key_pitch);
       rows(to_.b, by_write_[1].rows, shape_.key_pitch);
@@ -241,7 +236,7 @@ class chunk_backward : private chunk_slopes<T, Arch, Spec> {
           for (index c = 0; c < p_.width; ++c)
             row_[c] += by_own_[g * rows_.most() + i] * rows_.k[i * shape_.key_pitch + c] *
                        reads_[g].rows[i * shape_.key_pitch + c];
-      to_.u.store(run_, h_, 0, row_);
+      to_.u.store(run_, h_, 0, 1, row_, 0);
     }
   }
 

@@ -91,7 +91,7 @@ class chunk_slopes : protected chunk_states<T, Arch, Spec> {
         if (pairs) sum += row_dot<T, Arch>(pairs + i * shape_.pitch, counted(), rows_.padded);
         if constexpr (requires { spec_.readout.epsilon; }) {
           by = sum + T(spec_.readout.epsilon);
-          factor[i] = T(-1) / by;
+          factor[i] = by == T(0) ? T(0) : T(-1) / by;
         } else {
           const T bound = gated<Spec> ? rows_.bound[i] : T(1);
           by = std::max(std::abs(sum), bound);
@@ -99,7 +99,9 @@ class chunk_slopes : protected chunk_states<T, Arch, Spec> {
         }
       }
       if (by != T(1))
-        simd::map_row<Arch>(row, columns_, [f = T(1) / by](auto y) { return y * decltype(y)(f); });
+        simd::map_row<Arch>(row, columns_, [f = by == T(0) ? T(0) : T(1) / by](auto y) {
+          return y * decltype(y)(f);
+        });
     }
     std::fill(x + rows_.count * columns_, x + rows_.padded * columns_, T(0));
     std::fill(factor + rows_.count, factor + rows_.padded, T(0));
@@ -107,11 +109,8 @@ class chunk_slopes : protected chunk_states<T, Arch, Spec> {
   const T* counted() const { return gated<Spec> ? rows_.gain : ones_; }
   // What token i reads of itself through the bonus.
   T own(index g, index i) const {
-    const T *const q = reads_[g].rows + i * shape_.key_pitch, *const k =
-                                                                  rows_.k + i * shape_.key_pitch;
-    T sum = 0;
-    for (index c = 0; c < p_.width; ++c) sum += q[c] * rows_.u[c] * k[c];
-    return sum;
+    const index at = i * shape_.key_pitch;
+    return simd::dot_row<Arch>(reads_[g].rows + at, rows_.u, rows_.k + at, p_.width);
   }
   simd::term<T> turned_pairs(index r, std::size_t w) const {
     return {reads_[r].pairs[w], 1,     shape_.pitch, by_read_[r].values, columns_,

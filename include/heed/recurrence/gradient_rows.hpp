@@ -38,30 +38,18 @@ template <class T> class gradient_rows {
     if (sums_) std::fill_n(sums_, sum_count(), 0.0);
   }
 
-  // x: the row of token `i` of the sequence.
-  void store(const token_run& s, index head, index i, const T* x) const {
-    if (!wanted()) return;
-    T total = 0;
-    if (kept_ < channels_) {
-      for (index c = 0; c < channels_; ++c) total += x[c];
-      x = &total;
+  // x: rows, `pitch` apart, of `count` tokens from token `first` of the sequence on.
+  void store(const token_run& s, index head, index first, index count, const T* x,
+             index pitch) const {
+    if (!wanted() || count == 0) return;
+    if (direct_ && kept_ == channels_) {
+      void* const row = to_.row(s.b, head, s.row + first);
+      if (channels_ == 1 && pitch == 1)
+        return simd::store_row(to_.type, x, count, row, to_.stride[2]);
+      if (pitch == channels_ && to_.stride[2] == channels_ && to_.stride[3] == 1)
+        return simd::store_row(to_.type, x, count * channels_, row, 1);
     }
-    if (direct_) {
-      simd::store_row(to_.type, x, kept_, to_.row(s.b, head, s.row + i), to_.stride[3]);
-    } else if (summed_) {
-      double* const sum = sums_ + (s.id * heads_ + head) * kept_;
-      for (index c = 0; c < kept_; ++c) sum[c] += double(x[c]);
-    } else {
-      std::copy_n(x, kept_, rows_ + ((s.b * heads_ + head) * p_->tokens() + s.row + i) * kept_);
-    }
-  }
-  // Numbers of `count` consecutive tokens.
-  void store_column(const token_run& s, index head, index first, const T* x, index count) const {
-    if (!wanted()) return;
-    if (direct_)
-      simd::store_row(to_.type, x, count, to_.row(s.b, head, s.row + first), to_.stride[2]);
-    else
-      for (index i = 0; i < count; ++i) store(s, head, first + i, x + i);
+    for (index i = 0; i < count; ++i) store_one(s, head, first + i, x + i * pitch);
   }
 
   // After all tasks.
@@ -77,6 +65,21 @@ template <class T> class gradient_rows {
   }
 
  private:
+  void store_one(const token_run& s, index head, index i, const T* x) const {
+    T total = 0;
+    if (kept_ < channels_) {
+      for (index c = 0; c < channels_; ++c) total += x[c];
+      x = &total;
+    }
+    if (direct_) {
+      simd::store_row(to_.type, x, kept_, to_.row(s.b, head, s.row + i), to_.stride[3]);
+    } else if (summed_) {
+      double* const sum = sums_ + (s.id * heads_ + head) * kept_;
+      for (index c = 0; c < kept_; ++c) sum[c] += double(x[c]);
+    } else {
+      std::copy_n(x, kept_, rows_ + ((s.b * heads_ + head) * p_->tokens() + s.row + i) * kept_);
+    }
+  }
   index sum_count() const { return p_->sequences() * heads_ * kept_; }
 
   void add_up(index b, index h, index l) const {
