@@ -12,10 +12,12 @@
 //       7 decays     dQ, dK, d log α                       pair_gradients
 //       8 state      dS ← (Πα) dS + Q̂ᵀ dO, the reads of an update like those of queries
 //
-// A gate's running maximum cancels from the output, so it counts as a constant. Cost: 12 Dk·Dv + 5
-// C (Dk + Dv) / 2 flops a token, about three times the forward pass; scratch of two states for the
-// root of the number of chunks. A chunk in which dQ is not finite is done again by single tokens:
-// what a later token holds must not reach dQ of an earlier one.
+// A gate's running maximum cancels from the output, so it counts as a constant. Cost: an additive
+// update takes 10 Dk·Dv + 5 C (Dk + Dv) / 2 flops a token, one that corrects 18 Dk·Dv + 5 C (Dk +
+// Dv), and long sequences the states once more: 2.2 to 3.4 times the forward pass. Scratch: the
+// states before the chunks of a segment and before each segment, and one a token of a chunk. A
+// chunk in which dQ is not finite is done again by single tokens: what a later token holds must not
+// reach dQ of an earlier one.
 #pragma once
 
 #include <heed/recurrence/chunk_slopes.hpp>
@@ -47,7 +49,9 @@ class chunk_backward : private chunk_slopes<T, Arch, Spec> {
     row_ = from.template take<T>(shape_.key_pitch);
     const index size = base::record_size();
     chunks_ = (p.tokens() + most - 1) / most;
-    if (segment_ == 0) segment_ = std::max<index>(64, index(std::sqrt(double(chunks_))));
+    if (segment_ == 0)
+      segment_ = std::max<index>(simd::shape<T, Arch>::backward_segment,
+                                 index(std::sqrt(double(chunks_))));
     segments_ = (chunks_ + segment_ - 1) / segment_;
     const auto records = [&](index count) { return from.template take<T>(count * size); };
     starts_ = records(segments_);

@@ -85,8 +85,10 @@ HEED_NOINLINE void scan_backward_any(const Spec& spec, const operand& q, const o
 // of 0 it is 0. States of an exponential gate are taken for S e^m, whatever m: of d_final_state the
 // number by m is not read, in d_initial_state it is that of scaling the state.
 // Throws std::invalid_argument, before anything is written, if shapes or policies do not fit.
-// About three times the work of scan; scratch as for scan and a few states more, and a copy of a
-// gradient whose heads are shared.
+// An exponential gate needs a readout that its running maximum cancels from.
+// About three times the work of scan; scratch of at least 64 states a thread where there are as
+// many chunks, growing with the root of the length, and a copy of a gradient whose heads are
+// shared.
 template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
 void scan_backward(
     const Spec& spec, const view<Q>& q, const view<K>& k, const view<V>& v,
