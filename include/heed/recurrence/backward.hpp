@@ -111,7 +111,14 @@ class chunk_backward : private chunk_slopes<T, Arch, Spec> {
   index count_at(index chunk) const { return std::min(most_, run_.length - chunk * most_); }
   void move_on(index chunk, const record_type& from, const record_type& to) {
     base::prepare(run_, h_, chunk * most_, count_at(chunk), from, false);
+    ask(p_.k, p_.heads, h_, (chunk + 1) * most_);
+    ask(p_.v, p_.heads, h_, (chunk + 1) * most_);
     base::advance(from, to);
+  }
+  // Rows of the next chunk are on their way while this one is worked on.
+  void ask(const operand& x, index heads, index h, index first) const {
+    if (x.stride[3] == 1 && first >= 0 && first < run_.length)
+      rows_.ask(x, run_, h, heads, first, most_);
   }
 
   void in_order() {
@@ -135,6 +142,12 @@ class chunk_backward : private chunk_slopes<T, Arch, Spec> {
   void chunk(index first, index count, const record_type& before, const record_type& after) {
     const record_type slope = at(slope_, 0);
     base::prepare(run_, h_, first, count, before, true);
+    ask(p_.k, p_.heads, h_, first - most_);
+    ask(p_.v, p_.heads, h_, first - most_);
+    for (index g = 0; g < group(); ++g) {
+      ask(p_.q, p_.out.extent[1], h_ * group() + g, first - most_);
+      ask(base::d_out_, p_.out.extent[1], h_ * group() + g, first - most_);
+    }
     base::slopes(first, seen_ + first + 1, before, after, slope);
     if (count > 1 && !finite_queries() && simd::all_finite(before.s, columns_, p_.width, columns_))
       return one_by_one(first, count, before);
