@@ -59,7 +59,8 @@ template <class Spec> recurrent_state<double> some_state(const Spec& spec, const
   for (index i = 0; i < x.sequences(); ++i) {
     state.tokens(i) = 3 + i;
     for (index h = 0; h < x.heads(); ++h)
-      std::copy_n(&r.in()(i, h, 0, 0), state.format().head_size(), state.head(i, h));
+      std::copy_n(r.in().data + r.in().offset(i, h, 0, 0), state.format().head_size(),
+                  state.head(i, h));
   }
   return state;
 }
