@@ -49,7 +49,9 @@ class chunk_backward : private chunk_slopes<T, Arch, Spec> {
     row_ = from.template take<T>(shape_.key_pitch);
     const index size = base::record_size();
     chunks_ = (p.tokens() + most - 1) / most;
-    if (segment_ == 0) segment_ = std::max<index>(index{64}, index(std::sqrt(double(chunks_))));
+    if (segment_ == 0)
+      segment_ = std::max<index>(simd::shape<T, Arch>::backward_segment,
+                                 index(std::sqrt(double(chunks_))));
     segments_ = (chunks_ + segment_ - 1) / segment_;
     const auto records = [&](index count) { return from.template take<T>(count * size); };
     starts_ = records(segments_);

@@ -29,13 +29,16 @@ template <class T, class Arch> struct shape {
   // Chunk loop: 4 × 4 vectors on 32 registers, 6 × 2 on 16; 64 channels are whole blocks of both.
   static constexpr int product_rows = registers == 32 ? 4 : 6;
   static constexpr int product_vectors = registers == 32 ? 4 : 2;
-  // Tokens of a chunk, and where every channel decays by itself. A gated delta rule at D 64 takes
-  // 304 ns a token with 16 and 344 with 32 on AVX2; 186 and 200 on AVX-512, but at D 128 679 and 644.
+  // Tokens of a chunk; and up to 64 key channels, or where every channel decays by itself. A gated
+  // delta rule takes 304 ns a token with 16 and 344 with 32 at D 64 on AVX2; from memory on AVX-512
+  // 219 and 236, but at D 128 no more with 32.
   static constexpr index chunk = lanes == 16 ? 32 : 16;
   static constexpr index channel_chunk = 16;
   // The same backward: of 16 lanes, 32 take 10 to 18 % less time than 16 at D 128; of 8, 6 % more
   // at D 64 (gla, kda).
   static constexpr index backward_channel_chunk = lanes > 8 ? 32 : 16;
+  // Chunks of a segment, at least: up to as many no state is computed twice.
+  static constexpr index backward_segment = 64;
   // Keys of a piece of a tile that a mask cuts through.
   static constexpr index backward_cut = 24;
   // Keys scored between two requests for rows of a score table.
