@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <heed/attention/few.hpp>
+#include <heed/attention/sliding.hpp>
 #include <heed/attention/spec.hpp>
 #include <heed/attention/split.hpp>
 #include <heed/attention/stream.hpp>
@@ -91,6 +92,9 @@ void run(const Spec& spec, const problem& p, const executor_ref& executor,
   if constexpr (split<T, Arch, Spec>::possible)
     if (split<T, Arch, Spec>::suits(spec, p))
       return split<T, Arch, Spec>(spec, p).run(executor, memory);
+  if constexpr (sliding<T, Arch, Spec>::possible)
+    if (sliding<T, Arch, Spec>::suits(spec, p))
+      return sliding<T, Arch, Spec>(spec, p).run(executor, memory);
   stream<T, Arch, Spec>(spec, p).run(executor, memory);
 }
 

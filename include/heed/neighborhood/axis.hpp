@@ -29,6 +29,12 @@ struct neighborhood_axis {
     const index first = std::clamp<index>(leader - window / 2, 0, count - window);
     return {first, first + window};
   }
+  // Which of them see the `i`-th, where the stride is 1.
+  constexpr span queries(index i, index count) const {
+    if (causal) return {i, std::min(i + window, count)};
+    return {i < window ? 0 : i - window + 1 + window / 2,
+            i < count - window ? std::min(i + window / 2 + 1, count) : count};
+  }
   // Whether token q sees token k.
   constexpr bool sees(index q, index k) const {
     if (q % dilation != k % dilation) return false;

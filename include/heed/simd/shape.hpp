@@ -58,6 +58,13 @@ template <class T, class Arch> struct shape {
   static constexpr index split_ahead = 8192;
   static constexpr index split_range = 512;
   static constexpr index split_tasks = 64;
+  // Driver `sliding`: vectors of taps and of channels that one kernel keeps, three rows of queries
+  // each; and how much of the packed rows of a task stays in L2, bytes.
+  static constexpr int sliding_taps = registers == 32 ? 7 : 4;
+  static constexpr int sliding_channels = registers == 32 ? 8 : 4;
+  static constexpr index sliding_bytes = index{640} << 10;
+  // Scores of three rows of queries against as many rows of keys.
+  static constexpr index sliding_scores = 24 * 1024;
   // A call is cut into this many tasks at least, where its shape allows: two threads stay even.
   static constexpr index tasks = 16;
   // Packed keys and values of the kv heads in flight when several workers share them, bytes.
