@@ -110,6 +110,7 @@ template <class T, class Arch, class Spec> class sliding {
     T *q{}, *o{}, *s{}, *max{}, *sum{}, *staged{}, *extra_k{}, *extra_v{};
     block* blocks{};
     seen_row* seen{};
+    rows_ahead ahead{};
   };
   struct place {
     sequence s;
@@ -134,13 +135,14 @@ template <class T, class Arch, class Spec> class sliding {
     return t;
   }
 
-  void attend(index task, tiles t) const {
-    const index band = task % bands_, segment = task / bands_ % segments_;
-    task /= bands_ * segments_;
-    const sliding_grid grid(spec_.mask, task % groups_, meeting::keys);
-    const index head = task / groups_, b = head / p_.shape.kv_heads;
+  void attend(index task, tiles&& t) const {
+    // Heads one after another: where they lie side by side in memory, they share its lines.
+    const index kv = task % p_.shape.kv_heads, segment = task / p_.shape.kv_heads % segments_;
+    task /= p_.shape.kv_heads * segments_;
+    const index band = task % bands_, b = task / bands_ / groups_;
+    const sliding_grid grid(spec_.mask, task / bands_ % groups_, meeting::keys);
     const index tokens = spec_.mask.tokens();
-    place at{.s = {b, b, 0, tokens, 0, tokens, 0}, .kv = head % p_.shape.kv_heads};
+    place at{.s = {b, b, 0, tokens, 0, tokens, 0}, .kv = kv};
     const index x = segment * blocks_ * W, x_end = std::min(x + blocks_ * W, grid.length[2]);
     const index y = band * band_, y_end = std::min(y + band_, grid.length[1]);
     if (x >= x_end || y >= y_end) return;
@@ -156,6 +158,8 @@ template <class T, class Arch, class Spec> class sliding {
         for (at.y = stay; at.y < std::min(stay + stay_, y_end); at.y += R) {
           at.rows = std::min({R, stay + stay_ - at.y, y_end - at.y});
           const index seen = find(grid, at, packed, t);
+          look_ahead(grid, at, stay, y_end, x, x_end, packed, t);
+          t.ahead.share(seen * blocks * p_.shape.group());
           for (index g = 0; g < p_.shape.group(); ++g) {
             at.h = at.kv * p_.shape.group() + g;
             for (index i = 0; i < blocks; ++i) visit(grid, at, t.blocks[i], packed, seen, t);
@@ -188,6 +192,34 @@ template <class T, class Arch, class Spec> class sliding {
                            z, y, begin, end};
       }
     return count;
+  }
+
+  // What the next three rows need and is not packed yet.
+  void look_ahead(const sliding_grid& grid, const place& at, index stay, index y_end, index x,
+                  index x_end, span packed, tiles& t) const {
+    place next = at;
+    t.ahead.clear();
+    next.y += at.rows;
+    if (next.y >= std::min(stay + stay_, y_end)) {
+      next.y = stay;
+      if (++next.z == grid.length[0]) next.z = 0, next.y += stay_;
+    }
+    if (next.y >= y_end) return;
+    next.rows = std::min(R, y_end - next.y);
+    const span deep = grid.met(0, next.z), high = grid.met(1, next.y, next.y + next.rows);
+    for (index z = deep.begin; z < deep.end; ++z)
+      for (index y = high.begin; y < high.end; ++y) {
+        if (t.ring.holds(z, y)) continue;
+        const index token = grid.token(z, y, packed.begin);
+        t.ahead.add(p_.k, at.s.b, at.kv, token, grid.step[2], packed.size());
+        t.ahead.add(p_.v, at.s.b, at.kv, token, grid.step[2], packed.size());
+      }
+    for (index g = 0; g < p_.shape.group(); ++g)
+      for (index r = 0; r < next.rows; ++r) {
+        const index token = grid.token(next.z, next.y + r, x), h = at.kv * p_.shape.group() + g;
+        t.ahead.add(p_.q, at.s.b, h, token, grid.step[2], x_end - x);
+        t.ahead.add(p_.to.out, at.s.b, h, token, grid.step[2], x_end - x);
+      }
   }
 
   bool pack(const sliding_grid& grid, const place& at, index z, index y, span places,
@@ -245,7 +277,7 @@ template <class T, class Arch, class Spec> class sliding {
   }
 
   void visit(const sliding_grid& grid, const place& at, const block& x, span packed, index seen,
-             const tiles& t) const {
+             tiles& t) const {
     begin(grid, at, x, t);
     if constexpr (has_extra)
       for (index r = 0; r < at.rows; ++r) {
@@ -265,7 +297,7 @@ template <class T, class Arch, class Spec> class sliding {
 
   // A few rows of keys of one block.
   void step(const sliding_grid& grid, const place& at, const block& x, const seen_row* seen,
-            index count, index offset, const simd::picker<T, Arch>* order, const tiles& t) const {
+            index count, index offset, const simd::picker<T, Arch>* order, tiles& t) const {
     const index pitch = t.ring.pitch(), stride = rows_at_once_ * row_taps_ * W, row = x.taps * W;
     index summed[R] = {};
     for (index i = 0; i < count; ++i) {
@@ -278,6 +310,7 @@ template <class T, class Arch, class Spec> class sliding {
       }
       simd::slide_scores<T, Arch>(k.end - k.begin, q, k.at.first + offset, pitch, width_, x.taps,
                                   order, s);
+      t.ahead.some();
     }
     for (index r = 0; r < at.rows; ++r) {
       if (summed[r] == 0) continue;

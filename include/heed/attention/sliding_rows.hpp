@@ -46,6 +46,10 @@ template <class T, class Arch> class sliding_ring {
   }
 
   index pitch() const { return pitch_; }
+  bool holds(index z, index y) const {
+    const index slot = z % deep_ * high_ + y % high_;
+    return tags_[2 * slot] == z && tags_[2 * slot + 1] == y;
+  }
 
   // Row (z, y), packed by `pack(row)` where it is not there yet; returns whether it is
   // finite.
@@ -70,6 +74,45 @@ template <class T, class Arch> class sliding_ring {
   index* tags_ = nullptr;
   unsigned char* finite_ = nullptr;
   T* planes_ = nullptr;
+};
+
+// Rows of operands that are wanted soon: memory is asked for them a few tokens at a time. Only
+// where tokens lie close: 4 heads of 32 channels side by side took 10 % longer with than without,
+// one head by itself 20 % less (128 × 128 tokens, window 7, AVX-512).
+class rows_ahead {
+ public:
+  static constexpr index most = 24;
+
+  // `count` tokens, `step` apart; more rows than `most` are left alone.
+  void add(const operand& x, index b, index h, index token, index step, index count) {
+    if (count_ == most || !x.present()) return;
+    const index size = size_of(x.type);
+    if (x.stride[2] * step > 2 * x.extent[3]) return;
+    rows_[count_++] = {static_cast<const char*>(x.row(b, h, token)), x.stride[2] * step * size,
+                       x.stride[3] == 1 ? x.extent[3] * size : 1};
+    tokens_ = count;
+  }
+  // In so many calls of `some` all is asked for.
+  void share(index calls) {
+    row_ = token_ = 0;
+    quota_ = (count_ * tokens_ + calls - 1) / std::max<index>(calls, 1);
+  }
+  void clear() { count_ = 0, row_ = 0; }
+  void some() {
+    for (index n = quota_; n > 0 && row_ < count_; --n) {
+      const line& x = rows_[row_];
+      simd::prefetch<2>(x.first + token_ * x.stride, x.bytes);
+      if (++token_ == tokens_) token_ = 0, ++row_;
+    }
+  }
+
+ private:
+  struct line {
+    const char* first;
+    index stride, bytes;
+  };
+  line rows_[most];
+  index count_ = 0, tokens_ = 0, quota_ = 0, row_ = 0, token_ = 0;
 };
 
 }  // namespace heed::detail

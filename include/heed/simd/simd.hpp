@@ -188,16 +188,16 @@ template <class B> HEED_INLINE void in_order([[maybe_unused]] B& b) {
 #endif
 }
 
-// Hints only: all lines of `bytes` bytes.
-inline void prefetch([[maybe_unused]] const void* p, [[maybe_unused]] index bytes) {
+// Hints only: all lines of `bytes` bytes, to L1 or, of locality 2, to L2.
+template <int Locality = 3> void prefetch([[maybe_unused]] const void* p, [[maybe_unused]] index bytes) {
 #if defined(__GNUC__)
   // g++ takes a function that only prefetches for one without effect, and drops calls of it.
   asm volatile("");
   const char* const first = static_cast<const char*>(p);
-  for (index i = 0; i < bytes; i += 64) __builtin_prefetch(first + i);
+  for (index i = 0; i < bytes; i += 64) __builtin_prefetch(first + i, 0, Locality);
   // An unaligned start makes one line more.
   if (bytes > 0 && reinterpret_cast<std::uintptr_t>(first) % 64 != 0)
-    __builtin_prefetch(first + bytes - 1);
+    __builtin_prefetch(first + bytes - 1, 0, Locality);
 #endif
 }
 
