@@ -84,6 +84,16 @@ template <class T, class Arch> struct lane_block {
   }
   // Places of the row they meet that may be read, from `first` on.
   index reach() const { return taps + W - 1; }
+  // S[tap][lane] = `instead` where the lane does not meet the tap.
+  void hide(T* s, T instead) const {
+    using B = simd::batch<T, Arch>;
+    const B from_tap = simd::load<T, Arch>(low), to_tap = simd::load<T, Arch>(high);
+    for (index t = 0; t < taps; ++t, s += W) {
+      const B tap(static_cast<T>(t));
+      simd::store(s, B(simd::select(simd::both(from_tap <= tap, tap < to_tap),
+                                    simd::load<T, Arch>(s), B(instead))));
+    }
+  }
 };
 
 }  // namespace heed::detail

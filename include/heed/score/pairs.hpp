@@ -9,30 +9,53 @@
 
 namespace heed {
 
-// S[t][lane] <- f(S) for the query `q[lane]` and the keys key[lane], key[lane] + step, … of W
-// lanes, the first `lanes` of which count.
-template <class Arch, class S, class T>
-void modify_pairs(const S& f, index b, index h, const index* q, const index* key, index step,
-                  index lanes, index taps, T* s) {
+// W lanes of which `lanes` count; tap t of lane l is query q[l] + t · q_step and key
+// k[l] + t · k_step.
+struct pair_taps {
+  index b, h;
+  const index *q, *k;
+  index q_step, k_step, lanes, taps;
+};
+
+namespace detail {
+
+template <class Arch, class T, class F> HEED_INLINE void each_tap(const pair_taps& in, const F& f) {
   using B = simd::batch<T, Arch>;
   constexpr index W = simd::width<T, Arch>;
-  if constexpr (detail::takes_key_lanes<S, Arch, T>()) {
-    T each[W];
-    key_lanes<B> at{.b = b, .h = h, .row = q[0]};
-    for (index l = 0; l < W; ++l) each[l] = static_cast<T>(q[l]);
-    at.q = simd::load<T, Arch>(each);
-    for (index l = 0; l < W; ++l) each[l] = static_cast<T>(key[l]);
-    at.k = simd::load<T, Arch>(each), at.slot = key[0];
-    const B on(static_cast<T>(step));
-    for (index t = 0; t < taps; ++t, s += W, at.k = at.k + on, at.slot += step)
-      simd::store(s, B(applied(f, simd::load<T, Arch>(s), at)));
-  } else {
-    for (index t = 0; t < taps; ++t, s += W)
-      for (index l = 0; l < lanes; ++l) {
-        const index k = key[l] + t * step;
-        s[l] = modified(f, s[l], position{b, h, q[l], k, q[l], k});
-      }
+  T q[W], k[W];
+  for (index l = 0; l < W; ++l) q[l] = static_cast<T>(in.q[l]), k[l] = static_cast<T>(in.k[l]);
+  key_lanes<B> at{.b = in.b,
+                  .h = in.h,
+                  .q = simd::load<T, Arch>(q),
+                  .k = simd::load<T, Arch>(k),
+                  .row = in.q[0],
+                  .slot = in.k[0]};
+  const B q_step(static_cast<T>(in.q_step)), k_step(static_cast<T>(in.k_step));
+  for (index t = 0; t < in.taps; ++t) {
+    f(t * W, at);
+    at.q = at.q + q_step, at.k = at.k + k_step, at.row += in.q_step, at.slot += in.k_step;
   }
+}
+template <class T, class F> void each_pair(const pair_taps& in, index width, const F& f) {
+  for (index t = 0; t < in.taps; ++t)
+    for (index l = 0; l < in.lanes; ++l) {
+      const index q = in.q[l] + t * in.q_step, k = in.k[l] + t * in.k_step;
+      f(t * width + l, position{in.b, in.h, q, k, q, k});
+    }
+}
+
+}  // namespace detail
+
+// S[t][lane] <- f(S).
+template <class Arch, class S, class T> void modify_pairs(const S& f, const pair_taps& in, T* s) {
+  using B = simd::batch<T, Arch>;
+  if constexpr (detail::takes_key_lanes<S, Arch, T>())
+    detail::each_tap<Arch, T>(in, [&](index i, const auto& at) HEED_INLINE_LAMBDA {
+      simd::store(s + i, B(applied(f, simd::load<T, Arch>(s + i), at)));
+    });
+  else
+    detail::each_pair<T>(in, simd::width<T, Arch>,
+                         [&](index i, const position& at) { s[i] = modified(f, s[i], at); });
 }
 
 }  // namespace heed

@@ -120,10 +120,37 @@ void slide_scores(index count, const T* const* q, const T* row, index pitch, ind
   }
 }
 
-// `count` rows of queries, `keys` rows of keys at `rows`.
+// One row of queries and one of keys; a weight of exactly 0 hides its value, NaN and infinity
+// included. No attempt at speed.
+template <class T, class Arch>
+HEED_NOINLINE void slide_accumulate_selected(const T* p, const T* row, index taps, index pitch,
+                                             index channels, const picker<T, Arch>* order, T* o) {
+  using B = batch<T, Arch>;
+  constexpr index W = width<T, Arch>;
+  for (index c = 0; c < channels; ++c) {
+    B sum(T(0));
+    for (index t = 0; t < taps; ++t) {
+      const B weight = simd::load<T, Arch>(p + t * W);
+      B value = simd::load<T, Arch>(row + c * pitch + t);
+      if (order) value = (*order)(value);
+      sum = simd::select(weight == B(T(0)), sum, simd::fma(value, weight, sum));
+    }
+    simd::store(o + c * W, B(simd::load<T, Arch>(o + c * W) + sum));
+  }
+}
+
+// `count` rows of queries, `keys` rows of keys at `rows`. `selected`: as the function above.
 template <class T, class Arch>
 void slide_accumulate(index count, const T* const* p, const T* const* rows, index keys, index taps,
-                      index pitch, index channels, const picker<T, Arch>* order, T* const* o) {
+                      index pitch, index channels, const picker<T, Arch>* order, bool selected,
+                      T* const* o) {
+  if (selected) {
+    for (index r = 0; r < count; ++r)
+      for (index j = 0; j < keys; ++j)
+        slide_accumulate_selected<T, Arch>(p[r] + j * taps * width<T, Arch>, rows[j], taps, pitch,
+                                           channels, order, o[r]);
+    return;
+  }
   constexpr int most = shape<T, Arch>::sliding_channels;
   detail::with_constant<sliding_rows>(count, [&](auto r) {
     const auto some = [&](auto n, index channel) {
@@ -137,24 +164,6 @@ void slide_accumulate(index count, const T* const* p, const T* const* rows, inde
     for (; c + most <= channels; c += most) some(std::integral_constant<int, most>{}, c);
     for (; c < channels; ++c) some(std::integral_constant<int, 1>{}, c);
   });
-}
-
-// The same for one row of queries where a weight of exactly 0 hides its value, NaN and infinity
-// included. No attempt at speed.
-template <class T, class Arch>
-HEED_NOINLINE void slide_accumulate_selected(const T* p, const T* row, index taps, index pitch,
-                                             index channels, const picker<T, Arch>& order, T* o) {
-  using B = batch<T, Arch>;
-  constexpr index W = width<T, Arch>;
-  for (index c = 0; c < channels; ++c) {
-    B sum(T(0));
-    for (index t = 0; t < taps; ++t) {
-      const B weight = simd::load<T, Arch>(p + t * W);
-      const B value = order(simd::load<T, Arch>(row + c * pitch + t));
-      sum = simd::select(weight == B(T(0)), sum, simd::fma(value, weight, sum));
-    }
-    simd::store(o + c * W, B(simd::load<T, Arch>(o + c * W) + sum));
-  }
 }
 
 }  // namespace heed::simd
