@@ -4,6 +4,7 @@
 
 #include <heed/attention/attend.hpp>
 #include <heed/attention/backward.hpp>
+#include <heed/attention/sliding_backward.hpp>
 
 namespace heed {
 
@@ -107,9 +108,21 @@ HEED_NOINLINE void attend_backward_any(const Spec& spec, const operand& q, const
   }
   problem_shape tensors = p.shape;
   tensors.batch = q.extent[0];
-  row_states<T> states(tensors);
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
+  if constexpr (sliding_backward<T, Arch, Spec>::possible)
+    if (sliding_backward<T, Arch, Spec>::suits(spec, p, x, to.spec)) {
+      std::vector<T> lse_memory, ignored;
+      operand lse = forward.lse;
+      if (!reuse || !lse.present()) {
+        outputs forward_again{reuse ? result(dense_rows(ignored, shape)) : again.out,
+                              dense_rows(lse_memory, {shape[0], shape[1], shape[2], 1})};
+        run<T, Arch>(plain, checked(plain, q, k, v, forward_again), executor, scratch);
+        lse = forward_again.lse;
+      }
+      return sliding_backward<T, Arch, Spec>(spec, p, x, lse).run(executor, memory);
+    }
+  row_states<T> states(tensors);
   if (!reuse || !logarithmic || !forward.lse.present()) {
     again.observe = &states;
     std::vector<T> ignored;

@@ -5,6 +5,7 @@
 // `slot` are those of the first lane. One that reads tables by row or slot is called pair by pair.
 #pragma once
 
+#include <heed/score/gradient.hpp>
 #include <heed/score/row.hpp>
 
 namespace heed {
@@ -56,6 +57,59 @@ template <class Arch, class S, class T> void modify_pairs(const S& f, const pair
   else
     detail::each_pair<T>(in, simd::width<T, Arch>,
                          [&](index i, const position& at) { s[i] = modified(f, s[i], at); });
+}
+
+namespace detail {
+
+// ds'/ds of a modifier or a chain; `X` is a number or a batch.
+template <class S, class X, class At> consteval bool has_pair_slope() {
+  if constexpr (is_chain<S>)
+    return has_pair_slope<decltype(S::first), X, At>() &&
+           has_pair_slope<decltype(S::second), X, At>();
+  else
+    return only_shifts<S>() || requires(const S& f, const X& x, const At& at) { f.grad(x, at); } ||
+           requires(const S& f, const dual<X>& x, const At& at) { f(x, at).slope; };
+}
+template <class S, class X, class At> X pair_slope(const S& f, const X& x, const At& at) {
+  if constexpr (only_shifts<S>()) {
+    return simd::constant<X>(1);
+  } else if constexpr (is_chain<S>) {
+    X between;
+    if constexpr (std::is_same_v<At, position>)
+      between = modified(f.first, x, at);
+    else
+      between = applied(f.first, x, at);
+    return pair_slope(f.first, x, at) * pair_slope(f.second, between, at);
+  } else if constexpr (requires { f.grad(x, at); }) {
+    return X(f.grad(x, at));
+  } else {
+    static_assert(
+        requires { f(dual<X>::variable(x), at).slope; },
+        "this score modifier has no grad(s, at) and takes no dual numbers");
+    return f(dual<X>::variable(x), at).slope;
+  }
+}
+
+}  // namespace detail
+
+// dS[t][lane]: on entry by f(s), on return by s; what is 0 stays 0.
+template <class Arch, class S, class T>
+void slope_pairs(const S& f, const pair_taps& in, const T* s, T* ds) {
+  using B = simd::batch<T, Arch>;
+  if constexpr (only_shifts<S>()) {
+    return;
+  } else if constexpr (detail::takes_key_lanes<S, Arch, T>() &&
+                       detail::has_pair_slope<S, B, key_lanes<B>>()) {
+    detail::each_tap<Arch, T>(in, [&](index i, const auto& at) HEED_INLINE_LAMBDA {
+      const B d = simd::load<T, Arch>(ds + i), zero(T(0));
+      const B by = detail::pair_slope(f, simd::load<T, Arch>(s + i), at);
+      simd::store(ds + i, B(simd::select(d == zero, zero, B(d * by))));
+    });
+  } else {
+    detail::each_pair<T>(in, simd::width<T, Arch>, [&](index i, const position& at) {
+      if (ds[i] != T(0)) ds[i] *= T(detail::pair_slope(f, s[i], at));
+    });
+  }
 }
 
 }  // namespace heed
