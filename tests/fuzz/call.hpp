@@ -18,6 +18,7 @@ class call {
   std::vector<int> cu_q, cu_k;
   bool large = false;     // scores of about ±1e4
   bool backward = false;  // every policy must have a derivative
+  bool placed = false;    // policies set the positions
 
   // At most so many pairs of a query and a key: the oracle looks at each, channel by channel.
   explicit call(engine& bits, index most_pairs = 30000) : random(bits) {

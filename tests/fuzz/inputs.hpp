@@ -85,7 +85,7 @@ template <class Spec> Spec draw_spec(call& c) {
             .plan = draw(tag<decltype(Spec::plan)>{}, c)};
   if (scales && c.large) spec.scale = 1e4 / std::sqrt(double(c.shape.depth));
   if (scales && !c.large && c.chance(4)) spec.scale = c.real(-1, 1);
-  if (std::is_same_v<decltype(Spec::plan), none> && c.chance(8))
+  if (std::is_same_v<decltype(Spec::plan), none> && !c.placed && c.chance(8))
     spec.offset = c.from(-20, 20) + (c.chance(2) ? c.shape.offset : 0);
   return spec;
 }

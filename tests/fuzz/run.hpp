@@ -16,10 +16,10 @@
 
 namespace heed::fuzz {
 
-template <class Spec> void one_call(engine& random, workspace& scratch, tally& tally) {
+// A call of the shape of `c`, all else random.
+template <class Spec> void check_call(call& c, workspace& scratch, tally& tally) {
   constexpr bool with_lse = has_lse<decltype(Spec::normalizer)>;
-  call c(random);
-  if constexpr (!std::is_same_v<decltype(Spec::plan), none>) c.cut();
+  engine& random = c.random;
   const Spec spec = draw_spec<Spec>(c);
   const operands x = draw_operands(c);
   const extents shape{c.batch, c.shape.heads, c.shape.queries, c.shape.value_depth},
@@ -114,6 +114,12 @@ template <class Spec> void one_call(engine& random, workspace& scratch, tally& t
     }
 }
 
+template <class Spec> void one_call(engine& random, workspace& scratch, tally& tally) {
+  call c(random);
+  if constexpr (!std::is_same_v<decltype(Spec::plan), none>) c.cut();
+  check_call<Spec>(c, scratch, tally);
+}
+
 // One call a spec and round, in turn; every spec has at least one.
 struct forward {
   static constexpr const char* name = "spec";
@@ -121,8 +127,8 @@ struct forward {
     one_call<Spec>(random, scratch, seen);
   }
 };
-// Specs [First, First + sizeof...(N)) of the table.
-template <class Pass, std::size_t First, std::size_t... N>
+// Specs [First, First + sizeof...(N)) of a table.
+template <class Pass, class Table, std::size_t First, std::size_t... N>
 void fuzz_specs(std::index_sequence<N...>) {
   using clock = std::chrono::steady_clock;
   constexpr double all = 2 * std::tuple_size_v<table>;  // forward and backward
@@ -136,7 +142,7 @@ void fuzz_specs(std::index_sequence<N...>) {
     const auto one = [&]<std::size_t I>(std::integral_constant<std::size_t, I>) {
       INFO(Pass::name << " " << First + I << ", HEED_FUZZ_SEED=" << round);
       engine random(static_cast<unsigned>(round * 64 + First + I));
-      Pass::template one<typename std::tuple_element_t<First + I, table>::type>(random, scratch,
+      Pass::template one<typename std::tuple_element_t<First + I, Table>::type>(random, scratch,
                                                                                 tallies[I]);
     };
     (one(std::integral_constant<std::size_t, N>{}), ...);
@@ -147,8 +153,9 @@ void fuzz_specs(std::index_sequence<N...>) {
                 Pass::name, First + i, tallies[i].calls, tallies[i].rows, tallies[i].skipped,
                 tallies[i].worst);
 }
-template <std::size_t First, std::size_t Count, class Pass = forward> void fuzz() {
-  fuzz_specs<Pass, First>(std::make_index_sequence<Count>{});
+template <std::size_t First, std::size_t Count, class Pass = forward, class Table = table>
+void fuzz() {
+  fuzz_specs<Pass, Table, First>(std::make_index_sequence<Count>{});
 }
 
 }  // namespace heed::fuzz

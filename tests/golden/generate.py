@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""Writes cases.bin and cases.txt beside this file, for decoding in decode/, and in recurrence/.
+"""Writes cases.bin and cases.txt beside this file, for decoding in decode/, and in recurrence/ and
+neighborhood/.
 
     generate.py <path of the onnxruntime-node module>
 
@@ -31,6 +32,9 @@ and those of recurrence/ are recurrences, the names of whose tensors say the sam
                  state_m, final_m [B,H,1,1]. None before: zeros. out [B,H,L,Dv]
     elu1, relu, normalised, count, full, n, omega, epsilon: what features and readout there are; full:
                  every token reads all. general: its own names, one head
+
+and those of neighborhood/: axes [N,5] of size, window, stride, dilation, causal; q, k, v [B,H,L,D],
+extra_k, extra_v [1,H,n,D], bias [1,H,Π(2·window−1),1]; out, lse; d_out, dq, dk, dv, d_bias.
 """
 
 import pathlib
@@ -39,11 +43,13 @@ import tempfile
 
 import numpy as np
 
-sys.path += [str(pathlib.Path(__file__).parent / folder) for folder in ("decode", "recurrence")]
+sys.path += [str(pathlib.Path(__file__).parent / folder)
+             for folder in ("decode", "recurrence", "neighborhood")]
 
 import cache_cases
 import grouped_query_cases
 import linear_attention_cases
+import neighborhood_cases
 import numpy_cases
 import onnxruntime_cases
 import parallel_cases
@@ -71,6 +77,7 @@ def main():
                                 *cache_cases.cases()])
         write(here / "recurrence", [*linear_attention_cases.cases(sys.argv[1], folder),
                                     *parallel_cases.cases()])
+        write(here / "neighborhood", [*neighborhood_cases.cases()])
 
 
 main()

@@ -1,0 +1,6 @@
+// SPDX-License-Identifier: BSL-1.0
+#include "fuzz/neighborhood.hpp"
+
+TEST_CASE("gradients of neighbourhoods, specs 0 and 1") {
+  heed::fuzz::fuzz<0, 2, heed::fuzz::grid_backward, heed::fuzz::grid_table>();
+}
