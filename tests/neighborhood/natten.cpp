@@ -95,6 +95,11 @@ TEST_CASE("Every axis of up to 12 tokens") {
       });
       bool good = asked == expected && closed == expected && spans == expected;
       good &= std::find(expected.begin(), expected.end(), i) != expected.end();
+      if (a.stride == 1) {
+        const heed::span by = a.queries(i / a.dilation, a.group_size(i));
+        for (heed::index q = i % a.dilation; q < a.size; q += a.dilation)
+          good &= closed_form(a, q, i) == (by.begin <= q / a.dilation && q / a.dilation < by.end);
+      }
       const auto count = heed::index(expected.size());
       good &= a.causal ? count >= 1 && count <= a.window : count == a.window;
       if (!a.causal && a.window % 2 == 1 && a.stride == 1)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
-// neighborhood/relative_position_bias: s + table[h][f(k - q)] on a grid, one number for every way in
-// which a key may lie to its query inside a window, as in NATTEN and Swin.
+// neighborhood/relative_position_bias: s + table[h][f(k - q)] on a grid, one number for every way
+// in which a key may lie to its query inside a window, as in NATTEN and Swin.
 //
 // The table is a view [1, H|1, Π(2W - 1), 1] with free strides: Swin's [Π(2W - 1)][H] has head
-// stride 1 and entry stride H. Along an axis the entry is (k - q) / dilation + W - 1, in [0, 2W - 2];
-// the axes are in row-major order, the slowest first. So an entry is place(k) - place(q) + origin(),
-// and drivers that know where their rows lie ask for `place` once a row. Pairs further apart than a
-// window, or of different groups of a dilation, are for the mask to hide: they get some number of
-// the table. Cost: a load and an add a pair, and here a few divisions. Liu et al., Swin
-// Transformer; Hassani et al., Neighborhood Attention Transformer.
+// stride 1 and entry stride H. Along an axis the entry is (k - q) / dilation + W - 1, in [0, 2W -
+// 2]; the axes are in row-major order, the slowest first. So an entry is place(k) - place(q) +
+// origin(), and drivers that know where their rows lie ask for `place` once a row. Pairs further
+// apart than a window, or of different groups of a dilation, are for the mask to hide: they get
+// some number of the table. Cost: a load and an add a pair, and here a few divisions. Liu et al.,
+// Swin Transformer; Hassani et al., Neighborhood Attention Transformer.
 #pragma once
 
 #include <algorithm>
@@ -56,8 +56,8 @@ struct relative_position_bias {
   }
 
   template <simd::number S, class At> S operator()(S s, const At& at) const {
-    return s + broadcast::element<S>(
-                   table, 0, at.h, entry(static_cast<index>(at.q), static_cast<index>(at.k)), 0);
+    return s + broadcast::element<S>(table, 0, at.h,
+                                     entry(static_cast<index>(at.q), static_cast<index>(at.k)), 0);
   }
   // ds'/ds = 1; d table[h][e] sums ds over the pairs that meet in e
   static constexpr bool shifts = true;
@@ -127,8 +127,8 @@ struct relative_position_bias {
                             " tokens needs as many queries and keys, from 0 on: " +
                             std::to_string(shape.queries) + " and " + std::to_string(shape.keys));
     if (table.extent[2] != entries())
-      check::fail(name, "the table is " + check::print(table.extent) +
-                            ", but these windows need " + std::to_string(entries()) + " entries");
+      check::fail(name, "the table is " + check::print(table.extent) + ", but these windows need " +
+                            std::to_string(entries()) + " entries");
     broadcast::check(name, "the table", table, {1, shape.heads, entries(), 1});
   }
 
