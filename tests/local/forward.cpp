@@ -46,11 +46,11 @@ std::vector<local_shape> lines() {
           {1, 1, 40, 64, 1, 1}};
 }
 std::vector<local_shape> grids() {
-  return {{1, 1, 1, 1, 1, 3},           {2, 3, 5, 6, 3, 3, false, true},
-          {1, 7, 70, 19, 19, 5},        {2, 5, 9, 32, 2, 3, true, true},
-          {1, 13, 67, 20, 4, 7, true},  {1, 2, 2, 16, 1, 7, true},
-          {2, 19, 33, 64, 64, 3},       {1, 0, 5, 4, 2, 3},
-          {1, 6, 40, 144, 1, 3, true},  {2, 4, 3, 5, 5, 1, false, true}};
+  return {{1, 1, 1, 1, 1, 3},          {2, 3, 5, 6, 3, 3, false, true},
+          {1, 7, 70, 19, 19, 5},       {2, 5, 9, 32, 2, 3, true, true},
+          {1, 13, 67, 20, 4, 7, true}, {1, 2, 2, 16, 1, 7, true},
+          {2, 19, 33, 64, 64, 3},      {1, 0, 5, 4, 2, 3},
+          {1, 6, 40, 144, 1, 3, true}, {2, 4, 3, 5, 5, 1, false, true}};
 }
 
 }  // namespace
@@ -218,14 +218,14 @@ TEST_CASE("what does not fit is refused, and nothing is written") {
   const auto three = random<float>({3, 3, 1, 3}, 5), four = random<float>({1, 4, 1, 3}, 5);
   refused(of_line({.weight = three.in()}, out.in()), "heed::convolve: ", "weights must be");
   refused(of_line({.weight = four.in()}, out.in()), "heed::convolve: ", "divide the channels");
-  refused([&] { heed::convolve(good, line.x.in(), out.in(), state); }, "heed::convolve: ",
-          "only a causal convolution has a state");
+  refused([&] { heed::convolve(good, line.x.in(), out.in(), state); },
+          "heed::convolve: ", "only a causal convolution has a state");
   dynamic_convolution causal = good;
   causal.causal = true;
   refused([&] { heed::step(causal, line.x.in(), out.in(), state); }, "heed::step: ", "one token");
   state = heed::recurrent_state<float>({.kind = "short_conv", .heads = 1}, 2);
-  refused([&] { heed::convolve(causal, line.x.in(), out.in(), state); }, "heed::convolve: ",
-          "but the call needs dynamic_convolution");
+  refused([&] { heed::convolve(causal, line.x.in(), out.in(), state); },
+          "heed::convolve: ", "but the call needs dynamic_convolution");
   refused(of_grid({{2, 2}, grid.weight.in()}), "heed::convolve: ", "a grid of 2 x 2 needs");
   refused(of_grid({{2, 3}, line.weight.in()}), "heed::convolve: ", "k x k weights, k odd");
   refused(of_grid({{2, 3}, grid.weight.in(), four.in()}), "heed::convolve: ", "lambda must be");

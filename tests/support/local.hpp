@@ -3,8 +3,8 @@
 #pragma once
 
 #include <heed/core/axes.hpp>
-#include <heed/local/value_depthwise.hpp>
 #include <heed/local/dynamic_depthwise.hpp>
+#include <heed/local/value_depthwise.hpp>
 #include <heed/reference/local/dynamic_convolution.hpp>
 #include <heed/reference/local/dynamic_depthwise.hpp>
 #include <heed/reference/local/value_depthwise.hpp>

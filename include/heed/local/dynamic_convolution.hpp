@@ -20,7 +20,7 @@ namespace heed {
 // Channel c of all C belongs to head c / (C / H). Tokens before the first and after the last one
 // are left out, after the softmax.
 struct dynamic_convolution {
-  operand weight;  // [1,H,1,k] for all tokens (lightweight), or [B|1,H,L,k], a kernel for each
+  operand weight;       // [1,H,1,k] for all tokens (lightweight), or [B|1,H,L,k], a kernel for each
   bool softmax = true;  // over the k weights
   bool causal = false;
 
@@ -31,8 +31,8 @@ struct dynamic_convolution {
 
 namespace detail {
 
-inline local_problem problem(const char* operation, const dynamic_convolution& spec,
-                             const operand& x) {
+inline local_problem local_of(const char* operation, const dynamic_convolution& spec,
+                              const operand& x) {
   const index k = spec.weight.extent[3];
   local_problem p{.operation = operation,
                   .x = x,
@@ -60,12 +60,10 @@ HEED_NOINLINE void convolve_on(const local_problem& p, const result& out, recurr
     check::fail(p.operation, "only a causal convolution has a state", {{"x", p.x}});
   check_rows(p, "out", out);
   const index rows = p.taps[1] - 1, n = p.tokens();
-  claim_state(p.operation, state,
-              {.kind = "dynamic_convolution",
-               .heads = p.heads(),
-               .rows = rows,
-               .columns = p.depth()},
-              p.batch());
+  claim_state(
+      p.operation, state,
+      {.kind = "dynamic_convolution", .heads = p.heads(), .rows = rows, .columns = p.depth()},
+      p.batch());
   workspace own;
   const bool some = rows > 0 && p.batch() * p.channels() > 0;
   local_forward<T, Arch>(p, out, some ? operand(state.matrices()) : operand())
@@ -92,7 +90,7 @@ void convolve(const dynamic_convolution& spec, const view<X>& x,
               const std::type_identity_t<result>& out, const executor_ref& executor = {},
               const workspace_ref& scratch = {}) {
   detail::convolve_any<compute_type<X>, Arch>(
-      detail::problem("heed::convolve", spec, view<const X>(x)), out, executor, scratch);
+      detail::local_of("heed::convolve", spec, view<const X>(x)), out, executor, scratch);
 }
 
 // Causal, piece by piece: `state` comes with the k - 1 rows before x (empty: zeros) and leaves with
@@ -104,7 +102,7 @@ void convolve(const dynamic_convolution& spec, const view<X>& x,
               std::type_identity_t<recurrent_state<compute_type<X>>>& state,
               const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
   detail::convolve_on<compute_type<X>, Arch>(
-      detail::problem("heed::convolve", spec, view<const X>(x)), out, state, executor, scratch);
+      detail::local_of("heed::convolve", spec, view<const X>(x)), out, state, executor, scratch);
 }
 
 // One token of every sequence, in O(k) a channel.
@@ -113,7 +111,7 @@ void step(const dynamic_convolution& spec, const view<X>& x,
           const std::type_identity_t<result>& out,
           std::type_identity_t<recurrent_state<compute_type<X>>>& state,
           const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
-  const detail::local_problem p = detail::problem("heed::step", spec, view<const X>(x));
+  const detail::local_problem p = detail::local_of("heed::step", spec, view<const X>(x));
   if (x.extent[2] != 1)
     check::fail("heed::step", "a step takes one token of every batch item", {{"x", p.x}});
   detail::convolve_on<compute_type<X>, Arch>(p, out, state, executor, scratch);

@@ -26,8 +26,8 @@ struct dynamic_depthwise {
 
 namespace detail {
 
-inline local_problem problem(const char* operation, const dynamic_depthwise& spec,
-                             const operand& x) {
+inline local_problem local_of(const char* operation, const dynamic_depthwise& spec,
+                              const operand& x) {
   const index k = odd_side(operation, spec.weight);
   local_problem p{.operation = operation,
                   .x = x,
@@ -50,7 +50,7 @@ void convolve(const dynamic_depthwise& spec, const view<X>& x,
               const std::type_identity_t<result>& out, const executor_ref& executor = {},
               const workspace_ref& scratch = {}) {
   detail::convolve_any<compute_type<X>, Arch>(
-      detail::problem("heed::convolve", spec, view<const X>(x)), out, executor, scratch);
+      detail::local_of("heed::convolve", spec, view<const X>(x)), out, executor, scratch);
 }
 
 }  // namespace heed

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
-// The loop of local/, forward, and backward by the inputs: a task is up to 128 channels of up to 512
-// positions. Rows that lie as the loops want them are read and written in place, others pass through
-// scratch. Each y is one sum, tap after tap, whatever the grid is cut into.
+// The loop of local/, forward, and backward by the inputs: a task is up to 128 channels of up to
+// 512 positions. Rows that lie as the loops want them are read and written in place, others pass
+// through scratch. Each y is one sum, tap after tap, whatever the grid is cut into.
 //
-// By the inputs, dx[p] = Σ_j w[p - s_j, j] dy[p - s_j] with s_j = j - before: the same loop with the
-// taps turned round, whose weights, where positions have their own, are those of what they see.
+// By the inputs, dx[p] = Σ_j w[p - s_j, j] dy[p - s_j] with s_j = j - before: the same loop with
+// the taps turned round, whose weights, where positions have their own, are those of what they see.
 #pragma once
 
 #include <heed/core/executor.hpp>
@@ -67,8 +67,8 @@ template <class T, class Arch> class local_forward {
     for (index y = t.y0; y < t.y1; ++y) {
       m.x_at = x.at(y - p_.before(0), t.x0 - p_.before(1));
       if (p_.each())
-        m.w_at = last_plane(own) + (y - (p_.turned ? p_.before(0) : 0) - own.y0) * line_of(own) + t.x0 -
-                 (p_.turned ? p_.before(1) : 0) - own.x0;
+        m.w_at = last_plane(own) + (y - (p_.turned ? p_.before(0) : 0) - own.y0) * line_of(own) +
+                 t.x0 - (p_.turned ? p_.before(1) : 0) - own.x0;
       line(b, y, t, u, seen, s, m);
     }
   }
@@ -85,8 +85,8 @@ template <class T, class Arch> class local_forward {
     // Columns where no tap lies outside.
     const index inner = std::clamp(seen.x0 + left, t.x0, t.x1);
     const index outer = std::clamp(seen.x1 + left - taps + 1, inner, t.x1);
-    const auto mix = p_.each() ? &mix_line<T, Arch, position_weights>
-                               : &mix_line<T, Arch, channel_weights>;
+    const auto mix =
+        p_.each() ? &mix_line<T, Arch, position_weights> : &mix_line<T, Arch, channel_weights>;
     const auto edge = [&](index from, index to) {
       for (index x = from; x < to; ++x) {
         some.column = std::max<index>(0, seen.x0 - (x - left));
@@ -99,8 +99,8 @@ template <class T, class Arch> class local_forward {
     mix(m, some, inner - t.x0, outer - t.x0);
     edge(outer, t.x1);
     for (index x = t.x0; x < t.x1 && !write; ++x)
-      simd::store_row(out_.type, s.y + (x - t.x0) * u.pitch, u.count,
-                      plan_.row(out_, u, b, y, x), out_.stride[3]);
+      simd::store_row(out_.type, s.y + (x - t.x0) * u.pitch, u.count, plan_.row(out_, u, b, y, x),
+                      out_.stride[3]);
   }
 
   index kernel_of(const local_unit& u, index i) const {
@@ -131,17 +131,7 @@ template <class T, class Arch> class local_forward {
   void load_positions(index b, const local_tile& own, const local_unit& u, const scratch& s,
                       mix_rows<T>& m) const {
     const index line = line_of(own), plane = own.lines() * line;
-    std::fill_n(s.share, line, share_of<T>(p_, u.kernel));
-    for (index y = own.y0; y < own.y1; ++y) {
-      const lane_weights<T, Arch> lanes{p_, s.w + (y - own.y0) * line, own.columns(), plane,
-                                        s.share};
-      lanes.load(
-          [&](index i) {
-            return p_.weight.row(p_.item(b), u.kernel, y * p_.size[1] + own.x0 + i);
-          },
-          p_.weight.stride[2], s.room);
-      lanes.prepare();
-    }
+    load_position_weights<T, Arch>(p_, p_.item(b), u.kernel, own, s.w, s.room, s.share);
     m.w = s.w;
     m.w_column = p_.turned ? 1 - plane : plane;
     m.w_line = p_.turned ? line - plane * p_.taps[1] : plane * p_.taps[1];

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
-// The inner loops of local/: lanes are channels, R positions of a line next to each other share what
-// they can. Weights lie as w[tap][channel], the same for all positions, or as w[tap][position], the
-// same for all channels.
+// The inner loops of local/: lanes are channels, R positions of a line next to each other share
+// what they can. Weights lie as w[tap][channel], the same for all positions, or as
+// w[tap][position], the same for all channels.
 #pragma once
 
+#include <algorithm>
 #include <heed/simd/shape.hpp>
+#include <heed/simd/sum_each.hpp>
 
 namespace heed::detail {
 
@@ -15,7 +17,8 @@ struct tap_range {
 
 // Offsets in elements, from a tap or position to the next one.
 template <class T> struct mix_rows {
-  const T* w = nullptr;  // of the first tap of the first position, `w_at` on, as x: it may be outside
+  const T* w =
+      nullptr;  // of the first tap of the first position, `w_at` on, as x: it may be outside
   index w_at = 0, w_line = 0, w_column = 0;
   const T* x = nullptr;
   index x_at = 0, x_line = 0, x_column = 0;
@@ -27,16 +30,14 @@ template <class T> struct mix_rows {
 };
 
 struct channel_weights {
-  template <class T, class Arch>
-  static simd::batch<T, Arch> of(const T* w, index, index channel) {
+  template <class T, class Arch> static simd::batch<T, Arch> of(const T* w, index, index channel) {
     simd::batch<T, Arch> weight = simd::load<T, Arch>(w + channel);
     simd::keep(weight);
     return weight;
   }
 };
 struct position_weights {
-  template <class T, class Arch>
-  static simd::batch<T, Arch> of(const T* w, index position, index) {
+  template <class T, class Arch> static simd::batch<T, Arch> of(const T* w, index position, index) {
     return simd::batch<T, Arch>(w[position]);
   }
 };
@@ -49,8 +50,7 @@ HEED_INLINE void mix_block(const mix_rows<T>& m, const tap_range& taps, index at
   B sum[R][V];
   HEED_UNROLL for (int r = 0; r < R; ++r) HEED_UNROLL for (int v = 0; v < V; ++v) {
     sum[r][v] = simd::load<T, Arch>(m.bias + c + v * W);
-    if (m.add)
-      sum[r][v] = sum[r][v] + simd::load<T, Arch>(m.y + (at + r) * m.y_column + c + v * W);
+    if (m.add) sum[r][v] = sum[r][v] + simd::load<T, Arch>(m.y + (at + r) * m.y_column + c + v * W);
   }
   for (index i = taps.line; i < taps.lines; ++i) {
     const T* w = m.w + (m.w_at + i * m.w_line + taps.column * m.w_column);
@@ -74,8 +74,7 @@ HEED_INLINE void mix_block(const mix_rows<T>& m, const tap_range& taps, index at
 template <class T, class Arch, class Weights, int R>
 HEED_INLINE void mix_channels(const mix_rows<T>& m, const tap_range& taps, index at, index c) {
   constexpr index W = simd::width<T, Arch>;
-  for (; c + 4 * W <= m.channels; c += 4 * W)
-    mix_block<T, Arch, Weights, R, 4>(m, taps, at, c);
+  for (; c + 4 * W <= m.channels; c += 4 * W) mix_block<T, Arch, Weights, R, 4>(m, taps, at, c);
   for (; c < m.channels; c += W) mix_block<T, Arch, Weights, R, 1>(m, taps, at, c);
 }
 
@@ -131,6 +130,36 @@ HEED_NOINLINE void add_taps(const T* e, index e_column, const T* x, index x_colu
     add_products<T, Arch, R, V>(e + c, e_column, x + c, x_column, count, sum + c, pitch);
   for (; c < channels; c += W)
     add_products<T, Arch, R, 1>(e + c, e_column, x + c, x_column, count, sum + c, pitch);
+}
+
+// sum[channel] += Σ_i e_i
+template <class T, class Arch>
+HEED_NOINLINE void add_rows(const T* e, index e_column, index count, index channels, T* sum) {
+  for (index c = 0; c < channels; c += simd::width<T, Arch>) {
+    simd::batch<T, Arch> all = simd::load<T, Arch>(sum + c);
+    for (index i = 0; i < count; ++i) all = all + simd::load<T, Arch>(e + i * e_column + c);
+    simd::store(sum + c, all);
+  }
+}
+
+// d[j pitch] += e · x_j for `taps` rows next to each other.
+template <class T, class Arch>
+HEED_NOINLINE void add_dots(const T* e, const T* x, index x_column, index taps, index channels,
+                            T* d, index pitch) {
+  using B = simd::batch<T, Arch>;
+  for (index j = 0; j < taps; j += 4) {
+    B sum[4] = {B(T(0)), B(T(0)), B(T(0)), B(T(0))};
+    const T* row[4];  // beyond the last tap the last one once more, whose sum is left out
+    HEED_UNROLL for (index r = 0; r < 4; ++r) row[r] = x + std::min(j + r, taps - 1) * x_column;
+    for (index c = 0; c < channels; c += simd::width<T, Arch>) {
+      const B reached = simd::load<T, Arch>(e + c);
+      HEED_UNROLL for (int r = 0; r < 4; ++r) sum[r] =
+          simd::fma(reached, simd::load<T, Arch>(row[r] + c), sum[r]);
+    }
+    T total[4];
+    simd::sum_each<T, Arch>(sum, total);
+    for (index r = 0; r < std::min<index>(4, taps - j); ++r) d[(j + r) * pitch] += total[r];
+  }
 }
 
 }  // namespace heed::detail

@@ -34,9 +34,7 @@ struct local_problem {
   index kernels() const { return weight.extent[1]; }
   index group() const { return kernels() > 0 ? channels() / kernels() : 0; }
   index weights() const { return taps[0] * taps[1]; }
-  index before(std::size_t axis) const {
-    return turned ? taps[axis] - 1 - left[axis] : left[axis];
-  }
+  index before(std::size_t axis) const { return turned ? taps[axis] - 1 - left[axis] : left[axis]; }
   // Whether every position has kernels of its own.
   bool each() const { return weight.extent[2] != 1; }
   index item(index b) const { return weight.extent[0] == 1 ? 0 : b; }

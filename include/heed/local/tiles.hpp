@@ -32,8 +32,7 @@ template <class T, class Arch> class local_plan {
  public:
   static constexpr index W = simd::width<T, Arch>, most = 128;
 
-  explicit local_plan(const local_problem& p, index rows_before = 0)
-      : p_(p), low_(-rows_before) {
+  explicit local_plan(const local_problem& p, index rows_before = 0) : p_(p), low_(-rows_before) {
     run_ = std::max<index>(1, p.each() ? p.group() : p.depth());
     blocks_ = (run_ + most - 1) / most;
     units_ = p.channels() / run_ * blocks_;
@@ -80,8 +79,7 @@ template <class T, class Arch> class local_plan {
   }
   template <class Void>
   Void* row(const basic_operand<Void>& x, const local_unit& u, index b, index y, index at) const {
-    return static_cast<typename basic_operand<Void>::byte*>(
-               x.row(b, u.head, y * p_.size[1] + at)) +
+    return static_cast<typename basic_operand<Void>::byte*>(x.row(b, u.head, y * p_.size[1] + at)) +
            u.first * x.stride[3] * size_of(x.type);
   }
   static void load(const operand& x, const local_unit& u, const void* row, T* to) {
@@ -113,5 +111,21 @@ template <class T, class Arch> class local_plan {
   index low_, run_ = 0, blocks_ = 0, units_ = 0;
   index lines_ = 0, columns_ = 0, across_ = 0, tiles_ = 0;
 };
+
+// Prepared weights of one kernel a position, w[tap][line][column], lines of whole vectors.
+template <class T, class Arch>
+void load_position_weights(const local_problem& p, index item, index kernel, const local_tile& of,
+                           T* w, T* room, T* share) {
+  const index line = local_plan<T, Arch>::whole(of.columns());
+  std::fill_n(share, line, share_of<T>(p, kernel));
+  for (index y = of.y0; y < of.y1; ++y) {
+    const lane_weights<T, Arch> lanes{p, w + (y - of.y0) * line, of.columns(), of.lines() * line,
+                                      share};
+    const index first = y * p.size[1] + of.x0;
+    lanes.load([&](index i) { return p.weight.row(item, kernel, first + i); }, p.weight.stride[2],
+               room);
+    lanes.prepare();
+  }
+}
 
 }  // namespace heed::detail

@@ -24,7 +24,8 @@ struct value_depthwise {
 
 namespace detail {
 
-inline local_problem problem(const char* operation, const value_depthwise& spec, const operand& v) {
+inline local_problem local_of(const char* operation, const value_depthwise& spec,
+                              const operand& v) {
   const index k = odd_side(operation, spec.weight);
   local_problem p{.operation = operation,
                   .x = v,
@@ -51,7 +52,7 @@ void add_convolution(const value_depthwise& spec, const view<V>& v,
                      const std::type_identity_t<result>& out, const executor_ref& executor = {},
                      const workspace_ref& scratch = {}) {
   detail::convolve_any<compute_type<V>, Arch>(
-      detail::problem("heed::add_convolution", spec, view<const V>(v)), out, executor, scratch);
+      detail::local_of("heed::add_convolution", spec, view<const V>(v)), out, executor, scratch);
 }
 
 }  // namespace heed
