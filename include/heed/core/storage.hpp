@@ -25,6 +25,16 @@ template <> struct element_of<double> {
 template <class T>
 concept storable = requires { element_of<std::remove_const_t<T>>::value; };
 
+// A batch of up to three axes, the last one fastest, which no single stride runs through.
+struct batch_axes {
+  std::array<index, 3> extent{1, 1, 1}, stride{0, 0, 0};
+
+  constexpr index offset(index b) const {
+    const index rest = b / extent[2];
+    return b % extent[2] * stride[2] + rest % extent[1] * stride[1] + rest / extent[1] * stride[0];
+  }
+};
+
 // A view whose element type is known at run time. `Void` is `void` or `const void`.
 template <class Void> struct basic_operand {
   using byte = std::conditional_t<std::is_const_v<Void>, const unsigned char, unsigned char>;
@@ -33,6 +43,7 @@ template <class Void> struct basic_operand {
   element type = element::f32;
   extents extent{0, 0, 0, 0};
   extents stride{0, 0, 0, 0};
+  const batch_axes* batch = nullptr;  // borrowed; in place of stride[0] where there are any
 
   constexpr basic_operand() = default;
   template <storable T>
@@ -45,11 +56,11 @@ template <class Void> struct basic_operand {
   template <class U>
     requires(std::is_const_v<Void> && !std::is_const_v<U>)
   constexpr basic_operand(const basic_operand<U>& o)  // NOLINT: what can be written can be read
-      : data(o.data), type(o.type), extent(o.extent), stride(o.stride) {}
+      : data(o.data), type(o.type), extent(o.extent), stride(o.stride), batch(o.batch) {}
 
   Void* row(index b, index h, index l) const {
-    return static_cast<byte*>(data) +
-           size_of(type) * (b * stride[0] + h * stride[1] + l * stride[2]);
+    const index item = batch ? batch->offset(b) : b * stride[0];
+    return static_cast<byte*>(data) + size_of(type) * (item + h * stride[1] + l * stride[2]);
   }
   constexpr bool present() const { return data != nullptr; }
 };

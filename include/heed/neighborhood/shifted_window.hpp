@@ -8,12 +8,12 @@
 //   cccddd                                 deeeff
 //   cccddd                                 ghhhii
 //
-// As a mask of `attention`, for tokens as `neighborhood` has them: q, k and v have the grid in their
-// length, the last axis fastest. Swin rolls the grid by -shift, cuts it into windows from 0 on, and
-// keeps apart what meets there only because of the roll (its region mask): seen from the grid
-// itself, an axis is cut at shift, shift + window, and so on. Where a window does not divide a size
-// Swin pads; here padding is masked out, so windows at the ends are shorter. Cost: tokens times
-// window.
+// As a mask of `attention`, for tokens as `neighborhood` has them: q, k and v have the grid in
+// their length, the last axis fastest. Swin rolls the grid by -shift, cuts it into windows from 0
+// on, and keeps apart what meets there only because of the roll (its region mask): seen from the
+// grid itself, an axis is cut at shift, shift + window, and so on. Where a window does not divide a
+// size Swin pads; here padding is masked out, so windows at the ends are shorter. Cost: tokens
+// times window.
 //
 // Its bias is `relative_position_bias<N>{table, size, window}`, whose entries count k - q: Swin's
 // own table counts q - k, so give its last entry and negative strides. Version 2: `cosine` with β =
@@ -81,10 +81,10 @@ struct shifted_window {
       if (shift[n] < 0 || shift[n] >= window[n]) broken(n, "must have 0 <= shift < window");
     }
     if (shape.queries != tokens() || shape.keys != tokens() || shape.offset != 0)
-      check::fail("heed::shifted_window", "a grid of " + std::to_string(tokens()) +
-                                              " tokens needs as many queries and keys, from 0 on: " +
-                                              std::to_string(shape.queries) + " and " +
-                                              std::to_string(shape.keys));
+      check::fail("heed::shifted_window",
+                  "a grid of " + std::to_string(tokens()) +
+                      " tokens needs as many queries and keys, from 0 on: " +
+                      std::to_string(shape.queries) + " and " + std::to_string(shape.keys));
   }
 
  private:
@@ -106,10 +106,10 @@ struct shifted_window {
     return seen;
   }
   [[noreturn]] void broken(std::size_t n, const char* rule) const {
-    check::fail("heed::shifted_window",
-                "axis " + std::to_string(n) + " " + rule + ": size " + std::to_string(size[n]) +
-                    ", window " + std::to_string(window[n]) + ", shift " +
-                    std::to_string(shift[n]));
+    check::fail("heed::shifted_window", "axis " + std::to_string(n) + " " + rule + ": size " +
+                                            std::to_string(size[n]) + ", window " +
+                                            std::to_string(window[n]) + ", shift " +
+                                            std::to_string(shift[n]));
   }
 };
 

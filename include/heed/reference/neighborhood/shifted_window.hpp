@@ -47,9 +47,7 @@ inline std::vector<window_slots> windows(const indices& size, const indices& win
     for (std::size_t n = 0; n < axes; ++n) {
       from[n] = (at[n] + shift[n]) % padded[n];
       inside = inside && from[n] < size[n];
-      const index slice = at[n] < padded[n] - window[n]  ? 0
-                          : at[n] < padded[n] - shift[n] ? 1
-                                                         : 2;
+      const index slice = at[n] < padded[n] - window[n] ? 0 : at[n] < padded[n] - shift[n] ? 1 : 2;
       region = 3 * region + slice;
     }
     rolled.push_back({inside ? flat(size, from) : -1, region});
