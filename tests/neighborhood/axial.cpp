@@ -6,6 +6,7 @@
 #include <heed/mask/window.hpp>
 #include <heed/neighborhood/axial.hpp>
 #include <heed/neighborhood/criss_cross.hpp>
+#include <heed/neighborhood/natten.hpp>
 #include <heed/numerics/merge.hpp>
 #include <heed/reference/mask/causal.hpp>
 #include <heed/reference/neighborhood/axial.hpp>
@@ -212,6 +213,24 @@ TEST_CASE("rows, and columns without the token itself, merge to criss-cross atte
       check_close(out[0].head(b, h), out[2].head(b, h), tolerance<float>(8, 8));
       check_close(lse[0].head(b, h), lse[2].head(b, h), tolerance<float>(8, 8));
     }
+}
+
+TEST_CASE("a neighbourhood along an axis is one with windows of 1 along the others") {
+  constexpr index Y = 9, X = 14;
+  const extents wide{3, 2, Y * X, 8};
+  const auto q = random<float>(wide, 1), k = random<float>(wide, 2), v = random<float>(wide, 3);
+  for (int n = 0; n < 2; ++n) {
+    auto lines = unwritten<float>(wide), grid = lines;
+    const index size = n == 0 ? Y : X;
+    attend_along(axial<2>{{Y, X}, n}, attention{.mask = neighborhood<1>{{size}, {5}}}, q.in(),
+                 k.in(), v.in(), lines.in());
+    neighborhood<2> m{{Y, X}, {1, 1}};
+    m.window[std::size_t(n)] = 5;
+    attend(attention{.mask = m}, q.in(), k.in(), v.in(), grid.in());
+    for (index b = 0; b < 3; ++b)
+      for (index h = 0; h < 2; ++h)
+        check_close(lines.head(b, h), grid.head(b, h), tolerance<float>(8, 8, 4));
+  }
 }
 
 TEST_CASE("attention along axes refuses what does not fit") {

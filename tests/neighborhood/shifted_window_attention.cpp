@@ -5,6 +5,7 @@
 #include <heed/neighborhood/shifted_window.hpp>
 #include <heed/reference/neighborhood/shifted_window.hpp>
 #include <heed/similarity/cosine.hpp>
+#include <numeric>
 
 #include "support/gradients.hpp"
 
@@ -13,6 +14,17 @@ namespace heed::test {
 namespace {
 
 template <class A> reference::indices list(const A& a) { return {a.begin(), a.end()}; }
+
+// One thread that plays many workers, tasks in a shuffled order.
+struct shuffled {
+  index workers() const { return 5; }
+  template <class F> void for_each(index n, F&& f) const {
+    std::vector<index> order(static_cast<std::size_t>(n));
+    std::iota(order.begin(), order.end(), index{0});
+    std::shuffle(order.begin(), order.end(), std::mt19937(7));
+    for (index task : order) f(task, (task * 7 + 3) % 5);
+  }
+};
 
 template <int N> index entries(const shifted_window<N>& m) {
   index n = 1;
@@ -106,6 +118,34 @@ TEST_CASE("Swin in other element types") {
   check_attention<bfloat16, bfloat16, bfloat16, bfloat16>(m, spec, table, std::ldexp(1, -9));
   check_attention<float, bfloat16, half, double>(m, spec, table, 0);
   check_attention<double, double, double, double>(m, spec, table, 0);
+}
+
+TEST_CASE("Swin: what other windows hold never leaks, for any executor") {
+  const shifted_window<2> m{{11, 13}, {4, 6}, {2, 3}};
+  const auto table = random<float>({1, 4, entries(m), 1}, 4);
+  const auto spec = swin(m, table);
+  const index L = m.tokens();
+  const auto q = random<float>({2, 4, L, 6}, 1);
+  auto k = random<float>({2, 2, L, 6}, 2), v = random<float>({2, 2, L, 3}, 3);
+  auto clean = unwritten<float>({2, 4, L, 3}), out = clean;
+  attend(spec, q.in(), k.in(), v.in(), clean.in());
+  std::vector<bool> poisoned(static_cast<std::size_t>(L));
+  for (index i = 0; i < m.patches(); i += 3)
+    m.patch(i, [&](index token) {
+      poisoned[static_cast<std::size_t>(token)] = true;
+      for (index b = 0; b < 2; ++b)
+        for (index h = 0; h < 2; ++h) k(b, h, token, 1) = v(b, h, token, 2) = float(NAN);
+    });
+  attend(spec, q.in(), k.in(), v.in(), out.in(), shuffled{});
+  for (index b = 0; b < 2; ++b)
+    for (index h = 0; h < 4; ++h)
+      for (index l = 0; l < L; ++l) {
+        const bool nan = std::isnan(out(b, h, l, 2)), same = out(b, h, l, 2) == clean(b, h, l, 2);
+        if (poisoned[static_cast<std::size_t>(l)] ? !nan : !same) {
+          CAPTURE(b, h, l, nan);
+          FAIL("a token differs by what it does not see");
+        }
+      }
 }
 
 TEST_CASE("Swin v2: cosine of a scale a head, and a table of 16 sigmoids") {
