@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <heed/attention/few.hpp>
+#include <heed/attention/patches.hpp>
 #include <heed/attention/sliding.hpp>
 #include <heed/attention/spec.hpp>
 #include <heed/attention/split.hpp>
@@ -95,6 +96,9 @@ void run(const Spec& spec, const problem& p, const executor_ref& executor,
   if constexpr (sliding<T, Arch, Spec>::possible)
     if (sliding<T, Arch, Spec>::suits(spec, p))
       return sliding<T, Arch, Spec>(spec, p).run(executor, memory);
+  if constexpr (patches<T, Arch, Spec>::possible)
+    if (patches<T, Arch, Spec>::suits(spec, p))
+      return patches<T, Arch, Spec>(spec, p).run(executor, memory);
   stream<T, Arch, Spec>(spec, p).run(executor, memory);
 }
 

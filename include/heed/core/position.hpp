@@ -68,6 +68,20 @@ struct tile {
   }
 };
 
+// Queries against keys, neither of them consecutive; positions are tokens, rows and slots at once.
+struct listed_tile {
+  index b = 0, h = 0;
+  const index* queries = nullptr;  // of the valid lanes
+  index rows = 0;
+  const index* tokens = nullptr;  // of the keys
+  index keys = 0;
+  index pitch = 0;  // lanes in a panel row
+
+  constexpr position pair(index lane, index key) const {
+    return {b, h, queries[lane], tokens[key], queries[lane], tokens[key]};
+  }
+};
+
 // What a row transform (prologue or epilogue) is told about its row.
 struct row_position {
   index b = 0, h = 0, pos = 0, row = 0;

@@ -22,6 +22,7 @@
 #include <heed/core/check.hpp>
 #include <heed/mask/concept.hpp>
 #include <heed/neighborhood/axis.hpp>
+#include <heed/neighborhood/patches.hpp>
 
 namespace heed {
 
@@ -67,6 +68,13 @@ struct neighborhood {
   }
   template <class F> constexpr void intervals(const position& at, index, F emit) const {
     rows<0>(place(at.q), 0, emit);
+  }
+
+  // The plan of attention/patches.hpp.
+  detail::grid_patches<N> panel_patches(index lanes, index vectors) const {
+    std::array<neighborhood_axis, N> axes;
+    for (int n = 0; n < N; ++n) axes[std::size_t(n)] = axis(n);
+    return {axes, lanes, vectors};
   }
 
   void check(const problem_shape& shape) const {

@@ -35,6 +35,7 @@ struct alibi {
   template <class S, class At> HEED_INLINE S operator()(const S& s, const At& at) const {
     return biased(s, at, slopes[static_cast<std::size_t>(at.h)], form);
   }
+  static constexpr bool by_position = true;
   // ds'/ds = 1; ds'/dm_h = k - q or -|k - q|
   static constexpr bool shifts = true;
   template <class S, class At> S grad(const S&, const At&) const { return simd::constant<S>(1); }

@@ -16,6 +16,7 @@ struct clamp {
     const S raised = simd::max(simd::constant<S>(lowest), s);
     return simd::min(simd::constant<S>(highest), raised);
   }
+  static constexpr bool by_position = true;
   // ds'/ds = 1 between the bounds, those included; 0 outside
   template <class S, class At> S grad(const S& s, const At&) const {
     const S one = simd::constant<S>(1), zero = simd::constant<S>(0);

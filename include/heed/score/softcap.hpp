@@ -15,6 +15,7 @@ struct softcap {
   template <class S, class At> HEED_INLINE S operator()(const S& s, const At&) const {
     return S(simd::constant<S>(cap) * simd::tanh(S(s * simd::constant<S>(1 / cap))));
   }
+  static constexpr bool by_position = true;
   // ds'/ds = 1 - (s'/c)²
   template <class S, class At> S grad(const S& s, const At&) const {
     const S t = simd::tanh(S(s * simd::constant<S>(1 / cap)));

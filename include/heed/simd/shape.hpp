@@ -67,6 +67,9 @@ template <class T, class Arch> struct shape {
   static constexpr index sliding_scores = 24 * 1024;
   // A call is cut into this many tasks at least, where its shape allows: two threads stay even.
   static constexpr index tasks = 16;
+  // Driver `patches`: patches of a task at most, and tasks that a call is cut into before that.
+  static constexpr index patches = 16;
+  static constexpr index patch_tasks = 64;
   // Packed keys and values of the kv heads in flight when several workers share them, bytes.
   static constexpr index in_flight = index{16} << 20;
   // Rows this far apart (bytes) hit the same cache sets: such operands are packed.
@@ -78,6 +81,13 @@ template <class T, class Arch> struct shape {
 // Keys whose weights share a unit where values are int8 codes: what a unit costs is spread over
 // them, and one large weight takes digits from no more.
 inline constexpr index integer_keys = 64;
+
+// What a key costs a vector of queries where keys are taken by lists, by the vectors that share it,
+// and what a patch and each of its vectors cost before the first key, in the same unit.
+constexpr double listed_cost(index vectors) {
+  return vectors == 1 ? 1.2 : vectors == 2 ? 1.05 : 1;
+}
+inline constexpr double patch_cost = 8, patch_vector_cost = 8;
 
 // Shares of a call that are worked on side by side, and that keep sums of their own: of its shape
 // alone, so that no sum depends on the threads.
