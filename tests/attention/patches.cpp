@@ -133,7 +133,8 @@ TEST_CASE("Images and volumes") {
   check<float>(neighborhood<2>{{28, 21}, {7, 7}, {7, 7}});
   check<float>(neighborhood<2>{{40, 26}, {27, 21}, {3, 2}});
   check<float>(neighborhood<1>{{900}, {900}});
-  check<float>(neighborhood<2>{{9, 9}, {3, 3}, {2, 2}}, {.b = 2, .h = 4, .kv = 2, .d = 65, .dv = 33});
+  check<float>(neighborhood<2>{{9, 9}, {3, 3}, {2, 2}},
+               {.b = 2, .h = 4, .kv = 2, .d = 65, .dv = 33});
   check<Eigen::half>(neighborhood<2>{{9, 9}, {3, 3}, {2, 2}});
   check<Eigen::bfloat16>(neighborhood<2>{{9, 9}, {3, 3}, {2, 2}});
 }
@@ -153,7 +154,8 @@ TEST_CASE("Every policy is as elsewhere") {
              b = random<float>({1, 4, n, n}, 6);
   const std::vector<float> slopes = alibi_slopes(4), logits{0.5f, -1, 2, 0};
   const auto twice = [](auto* row, index count, const row_position& at) {
-    for (index i = 0; i < count; ++i) row[i] *= 1 + std::remove_pointer_t<decltype(row)>(at.row % 3);
+    for (index i = 0; i < count; ++i)
+      row[i] *= 1 + std::remove_pointer_t<decltype(row)>(at.row % 3);
   };
   check<float>(attention{.mask = m,
                          .score = softcap{20} | alibi{slopes} | bias{b.in()},
@@ -172,9 +174,10 @@ TEST_CASE("Every policy is as elsewhere") {
                 x, n, 32);
   check<float>(attention{.mask = remainders{5, n},
                          .similarity = distance{},
-                         .score = [](float s, const position& at) {
-                           return s + float(at.row % 5) - float(at.slot % 3);
-                         }},
+                         .score =
+                             [](float s, const position& at) {
+                               return s + float(at.row % 5) - float(at.slot % 3);
+                             }},
                x, n, 32);
 }
 
@@ -187,8 +190,8 @@ TEST_CASE("Operands of any stride") {
   auto out = unwritten<float>({1, n, 2, 40});
   auto exact = unwritten<double>({1, 2, n, 32});
   const extents e{1, 2, n, 32};
-  const view<const float> qs{q.data.data(), e, {0, 33, 66, 1}}, ks{k.data.data(), e, {0, 64, 192, 1}},
-      vs{v.data.data(), e, {0, 130, 260, 2}};
+  const view<const float> qs{q.data.data(), e, {0, 33, 66, 1}},
+      ks{k.data.data(), e, {0, 64, 192, 1}}, vs{v.data.data(), e, {0, 130, 260, 2}};
   const view<float> os{out.data.data(), e, {0, 40, 80, 1}};
   const attention spec{.mask = m};
   attend(spec, qs, ks, vs, os);
@@ -208,8 +211,8 @@ TEST_CASE("What a lane does not see does not leak") {
   auto want = unwritten<float>({1, 1, n, 5}), got = want;
   attend(spec, q.in(), k.in(), v.in(), want.in());
   for (const index bad : {index{0}, index{77}, n - 1})
-    for (const float with : {std::numeric_limits<float>::quiet_NaN(),
-                             std::numeric_limits<float>::infinity()}) {
+    for (const float with :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
       auto dirty_k = k, dirty_v = v;
       for (index c = 0; c < 5; ++c) dirty_k(0, 0, bad, c) = dirty_v(0, 0, bad, c) = with;
       attend(spec, q.in(), dirty_k.in(), dirty_v.in(), got.in());

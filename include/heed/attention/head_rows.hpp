@@ -52,8 +52,8 @@ template <class T, class Arch, class Spec, bool Hides> class head_rows {
 
   rows_of_head<T> located(index b, index h, std::byte* packed) const {
     rows_of_head<T> x;
-    x.k = pack_keys_ ? reinterpret_cast<const T*>(packed)
-                     : static_cast<const T*>(p_.k.row(b, h, 0));
+    x.k =
+        pack_keys_ ? reinterpret_cast<const T*>(packed) : static_cast<const T*>(p_.k.row(b, h, 0));
     x.k_stride = pack_keys_ ? width_ : p_.k.stride[2];
     packed += key_bytes_;
     x.v = pack_values_ ? reinterpret_cast<const T*>(packed)

@@ -70,8 +70,7 @@ template <class T, class Arch, class Spec> class patches {
     scratch.shared().reserve(static_cast<std::size_t>(wave * size));
     std::byte* const packed = scratch.shared().data();
     const index bytes = task_bytes();
-    for (index i = 0; i < workers; ++i)
-      scratch.worker(i).reserve(static_cast<std::size_t>(bytes));
+    for (index i = 0; i < workers; ++i) scratch.worker(i).reserve(static_cast<std::size_t>(bytes));
 
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first);
@@ -112,21 +111,23 @@ template <class T, class Arch, class Spec> class patches {
   // Scores stay in L1.
   static index piece(index vectors) { return tuned::key_tile * tuned::vectors / vectors; }
   index tallest() const {
-    return std::max(std::min(piece(1), plan_.most_keys()) * W,
-                    std::max(std::min(piece(tuned::vectors), plan_.most_keys()), rows_.extra()) *
-                        widest);
+    return std::max(
+        std::min(piece(1), plan_.most_keys()) * W,
+        std::max(std::min(piece(tuned::vectors), plan_.most_keys()), rows_.extra()) * widest);
   }
   index lanes() const { return (plan_.most_rows() + W - 1) / W * W; }
   index staged_width() const { return std::max({width_, p_.shape.depth, depth_}); }
   static index gathered_rows() { return own ? piece(1) : 0; }
 
-  template <class Arena> void take(Arena& from, patch<T>& x, panel& p) const {
-    x.queries = from.template take<index>(plan_.most_rows());
-    x.keys = from.template take<index>(plan_.most_keys());
-    x.pitch = lanes();
-    if constexpr (hides) {
-      x.lo = from.template take<T>(patch<T>::most_axes * x.pitch);
-      x.hi = from.template take<T>(patch<T>::most_axes * x.pitch);
+  template <class Arena> void take(Arena& from, patch<T> (&two)[2], panel& p) const {
+    for (patch<T>& x : two) {
+      x.queries = from.template take<index>(plan_.most_rows());
+      x.keys = from.template take<index>(plan_.most_keys());
+      x.pitch = lanes();
+      if constexpr (hides) {
+        x.lo = from.template take<T>(patch<T>::most_axes * x.pitch);
+        x.hi = from.template take<T>(patch<T>::most_axes * x.pitch);
+      }
     }
     p.q = from.template take<T>(width_ * widest);
     p.o = from.template take<T>(depth_ * widest);
@@ -138,19 +139,28 @@ template <class T, class Arch, class Spec> class patches {
   }
   index task_bytes() const {
     arena_size size;
-    patch<T> x;
+    patch<T> two[2];
     panel p;
-    take(size, x, p);
+    take(size, two, p);
     return static_cast<index>(size.bytes());
   }
 
   void attend(index b, index kv, span of, const rows_of_head<T>& from, arena& scratch) const {
     scratch.reserve(0);
-    patch<T> x;
+    patch<T> two[2];
     panel p;
-    take(scratch, x, p);
+    take(scratch, two, p);
+    plan_.fill(of.begin, two[0]);
     for (index i = of.begin; i < of.end; ++i) {
-      plan_.fill(i, x);
+      const patch<T>& x = two[(i - of.begin) % 2];
+      // Rows of queries are on their way from memory while the patch before them is worked on.
+      if (i + 1 < of.end) {
+        patch<T>& next = two[(i + 1 - of.begin) % 2];
+        plan_.fill(i + 1, next);
+        for (index row = 0; row < next.rows; ++row)
+          simd::prefetch(p_.q.row(b, kv * group_, next.queries[row]),
+                         p_.shape.depth * size_of(p_.q.type));
+      }
       const bool open = x.open();
       // As many vectors in each panel as in any other.
       const index vectors = (x.rows + W - 1) / W,
@@ -173,18 +183,17 @@ template <class T, class Arch, class Spec> class patches {
 
   void begin(panel& p, const patch<T>& x, index b) const {
     const T scale = static_cast<T>(scale_.exact);
-    const bool plain = !read_.rewrites && simd::stored_as<T>(p_.q);
     for (index lane = 0; lane < p.rows; lane += W) {
       const index some = std::min(W, p.rows - lane);
-      for (index i = 0; i < some; ++i) {
-        const index token = x.queries[p.lane + lane + i];
-        T* const row = p.staged + i * width_;
-        if (plain)
-          std::copy_n(static_cast<const T*>(p_.q.row(b, p.h, token)), width_, row);
-        else
-          read_.load({b, p.h, token, token}, b, 1, row);
+      const index* const tokens = x.queries + p.lane + lane;
+      if (!read_.rewrites && simd::stored_as<T>(p_.q)) {
+        simd::listed_to_lanes<T, Arch>(static_cast<const T*>(p_.q.row(b, p.h, 0)), p_.q.stride[2],
+                                       tokens, some, width_, scale, p.q + lane, p.pitch);
+      } else {
+        for (index i = 0; i < some; ++i)
+          read_.load({b, p.h, tokens[i], tokens[i]}, b, 1, p.staged + i * width_);
+        simd::to_lanes<T, Arch>(p.staged, width_, some, width_, scale, p.q + lane, p.pitch);
       }
-      simd::to_lanes<T, Arch>(p.staged, width_, some, width_, scale, p.q + lane, p.pitch);
     }
     simd::clear<T, Arch>(p.vectors, p.pitch, depth_, p.o);
     const index token = x.queries[p.lane];
@@ -233,8 +242,7 @@ template <class T, class Arch, class Spec> class patches {
     if constexpr (hides)
       if (!open) {
         hide_outside<Arch>(x, p.lane, p.vectors, keys, p.s, p.pitch);
-        if (!finite(from, at, keys.size()))
-          accumulate = simd::listed_accumulate_selected<T, Arch>;
+        if (!finite(from, at, keys.size())) accumulate = simd::listed_accumulate_selected<T, Arch>;
       }
     absorb(p, keys.size());
     accumulate(p.vectors, p.s, p.pitch, keys.size(), from.v, from.v_stride, at, depth_, p.o);
@@ -257,8 +265,8 @@ template <class T, class Arch, class Spec> class patches {
       row_state<B> seen = state(p, v);
       B factor(T(1));
       if constexpr (splits_scale)
-        moved |= normalizer.template absorb<Arch>(p.s + v * W, p.pitch, keys, seen, factor,
-                                                  scale_.rest);
+        moved |=
+            normalizer.template absorb<Arch>(p.s + v * W, p.pitch, keys, seen, factor, scale_.rest);
       else
         moved |= normalizer.template absorb<Arch>(p.s + v * W, p.pitch, keys, seen, factor);
       simd::store(p.max + v * W, seen.max);
@@ -279,17 +287,17 @@ template <class T, class Arch, class Spec> class patches {
       const index some = std::min(W, p.rows - v * W);
       T factors[W];
       simd::store(factors, steps_of(spec_.normalizer).finish(state(p, v)));
-      simd::from_lanes<T, Arch>(p.o + v * W, p.pitch, some, depth_, factors, p.staged, depth_);
-      for (index i = 0; i < some; ++i)
-        if (plain)
-          std::copy_n(p.staged + i * depth_, depth_,
-                      static_cast<T*>(out.row(b, p.h, tokens[i])));
-        else
+      if (plain) {
+        simd::listed_from_lanes<T, Arch>(p.o + v * W, p.pitch, tokens, some, depth_, factors,
+                                         static_cast<T*>(out.row(b, p.h, 0)), out.stride[2]);
+      } else {
+        simd::from_lanes<T, Arch>(p.o + v * W, p.pitch, some, depth_, factors, p.staged, depth_);
+        for (index i = 0; i < some; ++i)
           write_row<Arch>(spec_, p_, s, p.h, tokens[i], p.staged + i * depth_);
+      }
       if (p_.to.lse.present())
         for (index i = 0; i < some; ++i)
-          report_row(spec_, p_, s, p.h, tokens[i],
-                     row_state<T>{p.max[v * W + i], p.sum[v * W + i]},
+          report_row(spec_, p_, s, p.h, tokens[i], row_state<T>{p.max[v * W + i], p.sum[v * W + i]},
                      splits_scale ? scale_.rest : 1);
     }
   }

@@ -14,32 +14,37 @@
 
 namespace heed::detail {
 
-// The tiles of one axis, group after group.
-struct axis_tiles {
-  neighborhood_axis axis;
-  index length = 1;  // of a tile
-
+// The tiles of one axis, group after group. The first groups may have a token more than the others.
+class axis_tiles {
+ public:
   struct place {
-    index group = 0, first = 0, rows = 0;  // counted within the group
-    span keys, core;                       // what some and what all of them see
+    index group = 0, size = 0, first = 0, rows = 0;  // counted within the group
+    span keys, core;                                 // what some and what all of them see
   };
 
-  index tiles_of(index group) const { return (axis.group_size(group) + length - 1) / length; }
-  index longer() const { return axis.size % axis.dilation; }  // groups with a token more, the first
-  index count() const {
-    return longer() * tiles_of(0) + (axis.dilation - longer()) * tiles_of(axis.dilation - 1);
-  }
+  axis_tiles() = default;
+  axis_tiles(const neighborhood_axis& a, index length)
+      : axis_(a),
+        length_(length),
+        longer_(a.size % a.dilation),
+        each_(tiles_of(a.dilation - 1)),
+        before_(longer_ * tiles_of(0)),
+        count_(before_ + (a.dilation - longer_) * each_) {}
+
+  const neighborhood_axis& axis() const { return axis_; }
+  index length() const { return length_; }
+  index count() const { return count_; }
   place at(index i) const {
-    const index before = longer() * tiles_of(0);
-    const bool in_longer = i < before;
-    const index each = tiles_of(in_longer ? 0 : axis.dilation - 1);
-    if (!in_longer) i -= before;
     place x;
-    x.group = (in_longer ? 0 : longer()) + i / each;
-    x.first = i % each * length;
-    const index size = axis.group_size(x.group);
-    x.rows = std::min(length, size - x.first);
-    const span low = axis.keys(x.first, size), high = axis.keys(x.first + x.rows - 1, size);
+    if (i < before_) {
+      const index each = before_ / longer_;
+      x.group = i / each, x.first = i % each * length_;
+    } else {
+      x.group = longer_ + (i - before_) / each_, x.first = (i - before_) % each_ * length_;
+    }
+    x.size = axis_.size / axis_.dilation + (x.group < longer_);
+    x.rows = std::min(length_, x.size - x.first);
+    const span low = axis_.keys(x.first, x.size), high = axis_.keys(x.first + x.rows - 1, x.size);
     x.keys = {low.begin, high.end};
     x.core = {high.begin, low.end};
     return x;
@@ -51,6 +56,12 @@ struct axis_tiles {
     for (index i = from; i < from + some; ++i) sum += at(i).keys.size();
     return double(sum) * double(all) / double(some);
   }
+
+ private:
+  index tiles_of(index group) const { return (axis_.group_size(group) + length_ - 1) / length_; }
+
+  neighborhood_axis axis_;
+  index length_ = 1, longer_ = 0, each_ = 1, before_ = 0, count_ = 0;
 };
 
 template <int N> class grid_patches {
@@ -58,13 +69,13 @@ template <int N> class grid_patches {
   static constexpr bool hides = true;
 
   grid_patches(const std::array<neighborhood_axis, N>& axes, index lanes, index vectors) {
-    for (std::size_t n = 0; n < N; ++n) axes_[n].axis = axes[n];
+    for (std::size_t n = 0; n < N; ++n) axes_[n] = {axes[n], 1};
     most_rows_ = 2 * lanes * vectors;
     std::array<axis_tiles, N> tried = axes_;
     double least = -1;
     choose<0>(tried, 1, 1, 1, lanes, vectors, least);
     rows_ = 1, count_ = 1;
-    for (const axis_tiles& x : axes_) rows_ *= x.length, count_ *= x.count();
+    for (const axis_tiles& x : axes_) rows_ *= x.length(), count_ *= x.count();
   }
 
   index count() const { return count_; }
@@ -73,7 +84,7 @@ template <int N> class grid_patches {
     index keys = 1;
     // A tile reaches as far as its length beyond a window, and to the end of its leader's stride.
     for (const axis_tiles& x : axes_)
-      keys *= std::min(x.axis.group_size(0), x.axis.window + x.length + x.axis.stride);
+      keys *= std::min(x.axis().group_size(0), x.axis().window + x.length() + x.axis().stride);
     return keys;
   }
 
@@ -86,8 +97,8 @@ template <int N> class grid_patches {
       at[n] = axes_[n].at(i % tiles);
       i /= tiles;
       base += at[n].group * step;
-      steps[n] = step * axes_[n].axis.dilation;
-      step *= axes_[n].axis.size;
+      steps[n] = step * axes_[n].axis().dilation;
+      step *= axes_[n].axis().size;
     }
     x.axes = N;
     x.rows = x.count = 1;
@@ -105,7 +116,7 @@ template <int N> class grid_patches {
     index run = x.rows, before = 1;
     for (std::size_t n = 0; n < N; ++n) {
       run /= at[n].rows;
-      spans(axes_[n].axis, at[n], run, before, x.lo + index(n) * x.pitch,
+      spans(axes_[n].axis(), at[n], run, before, x.lo + index(n) * x.pitch,
             x.hi + index(n) * x.pitch);
       before *= at[n].rows;
       // Lanes without a query do as the first.
@@ -132,9 +143,9 @@ template <int N> class grid_patches {
   template <class T>
   static void spans(const neighborhood_axis& axis, const axis_tiles::place& at, index run,
                     index times, T* lo, T* hi) {
-    const index size = axis.group_size(at.group), period = run * at.rows;
+    const index period = run * at.rows;
     for (index i = 0; i < at.rows; ++i) {
-      const span seen = axis.keys(at.first + i, size);
+      const span seen = axis.keys(at.first + i, at.size);
       std::fill_n(lo + i * run, run, static_cast<T>(seen.begin - at.keys.begin));
       std::fill_n(hi + i * run, run, static_cast<T>(seen.end - at.keys.begin));
     }
@@ -147,9 +158,9 @@ template <int N> class grid_patches {
   template <std::size_t Axis>
   void choose(std::array<axis_tiles, N>& tried, index rows, double tiles, double keys, index lanes,
               index vectors, double& least) {
-    const index most = std::min(tried[Axis].axis.group_size(0), most_rows_ / rows);
+    const index most = std::min(tried[Axis].axis().group_size(0), most_rows_ / rows);
     for (index length = 1; length <= most; ++length) {
-      tried[Axis].length = length;
+      tried[Axis] = {tried[Axis].axis(), length};
       const double all_tiles = tiles * double(tried[Axis].count());
       const double all_keys = keys * tried[Axis].keys();
       if constexpr (Axis + 1 < N) {

@@ -20,7 +20,8 @@ template <class S> consteval bool reads_positions_only() {
 }
 
 // S[key][lane] <- f(S); `in.pitch` is whole vectors.
-template <class Arch, class S, class T> void modify_listed(const S& f, const listed_tile& in, T* s) {
+template <class Arch, class S, class T>
+void modify_listed(const S& f, const listed_tile& in, T* s) {
   using B = simd::batch<T, Arch>;
   constexpr index W = simd::width<T, Arch>;
   if constexpr (std::is_same_v<S, none>) {

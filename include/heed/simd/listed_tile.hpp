@@ -4,6 +4,8 @@
 //
 //   listed_scores      S[j][lane]  = sum_c rows[at[j]][c] * Q[c][lane]      j < keys, c < depth
 //   listed_accumulate  O[d][lane] += sum_j P[j][lane] * rows[at[j]][d]      j < keys, d < channels
+//   listed_to_lanes    Q[c][lane]  = factor * rows[at[lane]][c]             c < columns
+//   listed_from_lanes  rows[at[lane]][c] = factor[lane] * O[c][lane]        c < columns
 //
 // Cost: one multiplication of addresses a row more than rows side by side take. One vector alone is
 // bound by its broadcasts, 8 and a load for 8 FMA; two and three are bound by FMA.
@@ -21,8 +23,7 @@ HEED_INLINE void listed_scores_rows(const T* const (&key)[MR], index first, inde
   using B = batch<T, Arch>;
   constexpr index W = width<T, Arch>;
   constexpr int parts = shape<T, Arch>::registers < 2 * MR * NV + NV + 1 ? 1 : Most;
-  const index half =
-      end - first < parted_depth || Most == 1 ? end : first + (end - first) / 8 * 4;
+  const index half = end - first < parted_depth || Most == 1 ? end : first + (end - first) / 8 * 4;
   if constexpr (parts < Most)
     if (half < end) {
       listed_scores_rows<T, Arch, MR, NV, 1>(key, first, half, q, pitch, s, add);
@@ -62,7 +63,10 @@ HEED_NOINLINE void listed_scores(const T* rows, index stride, const index* at, i
   constexpr int MR = NV == 1 ? 2 * shape<T, Arch>::rows : shape<T, Arch>::rows;
   const auto some = [&]<int N>(std::integral_constant<int, N>, index j) HEED_INLINE_LAMBDA {
     const T* key[N];
-    HEED_UNROLL for (int i = 0; i < N; ++i) key[i] = rows + at[j + i] * stride;
+    HEED_UNROLL for (int i = 0; i < N; ++i) {
+      key[i] = rows + at[j + i] * stride;
+      keep_address(key[i]);
+    }
     listed_scores_rows<T, Arch, N, NV>(key, 0, depth, q, pitch, s + j * pitch, false);
   };
   index j = 0;
@@ -81,7 +85,8 @@ HEED_INLINE void listed_accumulate_rows(const T* p, index pitch, index keys, con
   HEED_UNROLL for (int i = 0; i < MR; ++i) HEED_UNROLL for (int n = 0; n < NV; ++n) acc[i][n] =
       B(T(0));
   for (index j = 0; j < keys; ++j) {
-    const T* const v = rows + at[j] * stride;
+    const T* v = rows + at[j] * stride;
+    keep_address(v);
     B lane[NV];
     HEED_UNROLL for (int n = 0; n < NV; ++n) {
       lane[n] = simd::load<T, Arch>(p + j * pitch + n * W);
@@ -165,6 +170,57 @@ HEED_NOINLINE void listed_accumulate_selected(index vectors, const T* p, index p
       T* x = o + d * pitch + lane;
       simd::store(x, B(simd::load<T, Arch>(x) + sum));
     }
+}
+
+// One vector of lanes; those from `count` on become zero.
+template <class T, class Arch>
+HEED_NOINLINE void listed_to_lanes(const T* rows, index stride, const index* at, index count,
+                                   index columns, T factor, T* out, index pitch) {
+  constexpr index W = width<T, Arch>;
+  index c = 0;
+#if defined(HEED_HAS_SHUFFLE)
+  if constexpr (W > 1) {
+    typedef T vec __attribute__((vector_size(sizeof(T) * W), aligned(alignof(T)), may_alias));
+    typedef T reg __attribute__((vector_size(sizeof(T) * W)));
+    for (; c + W <= columns; c += W) {
+      reg r[W];
+      HEED_UNROLL for (index i = 0; i < W; ++i) r[i] =
+          i < count ? *reinterpret_cast<const vec*>(rows + at[i] * stride + c) * factor : reg{};
+      detail::butterflies<int(W / 2)>(r);
+      HEED_UNROLL for (index i = 0; i < W; ++i) * reinterpret_cast<vec*>(out + (c + i) * pitch) =
+          r[i];
+    }
+  }
+#endif
+  for (; c < columns; ++c) {
+    simd::store(out + c * pitch, batch<T, Arch>(T(0)));
+    for (index i = 0; i < count; ++i) out[c * pitch + i] = rows[at[i] * stride + c] * factor;
+  }
+}
+
+// One vector of lanes, the first `count` of them.
+template <class T, class Arch>
+HEED_NOINLINE void listed_from_lanes(const T* in, index pitch, const index* at, index count,
+                                     index columns, const T* factor, T* rows, index stride) {
+  constexpr index W = width<T, Arch>;
+  index c = 0;
+#if defined(HEED_HAS_SHUFFLE)
+  if constexpr (W > 1) {
+    typedef T vec __attribute__((vector_size(sizeof(T) * W), aligned(alignof(T)), may_alias));
+    typedef T reg __attribute__((vector_size(sizeof(T) * W)));
+    const reg by = *reinterpret_cast<const vec*>(factor);
+    for (; c + W <= columns; c += W) {
+      reg r[W];
+      HEED_UNROLL for (index i = 0; i < W; ++i) r[i] =
+          *reinterpret_cast<const vec*>(in + (c + i) * pitch) * by;
+      detail::butterflies<int(W / 2)>(r);
+      HEED_UNROLL for (index i = 0; i < W; ++i) if (i < count) *
+          reinterpret_cast<vec*>(rows + at[i] * stride + c) = r[i];
+    }
+  }
+#endif
+  for (; c < columns; ++c)
+    for (index i = 0; i < count; ++i) rows[at[i] * stride + c] = in[c * pitch + i] * factor[i];
 }
 
 }  // namespace heed::simd

@@ -180,6 +180,13 @@ template <class B> HEED_INLINE void keep([[maybe_unused]] B& b) {
   if constexpr (std::is_class_v<B>) asm("" : "+v"(b.data));
 #endif
 }
+// Keeps an address in one register: g++ otherwise computes it anew for every element at a constant
+// distance from it, in more registers than there are.
+template <class T> HEED_INLINE void keep_address([[maybe_unused]] T*& p) {
+#if defined(__GNUC__)
+  asm("" : "+r"(p));
+#endif
+}
 // Keeps accumulations in the order written: clang otherwise overlaps two broadcasts, which is one
 // register more than 4 × 3 vectors leave, and spills an accumulator in the inner loop.
 template <class B> HEED_INLINE void in_order([[maybe_unused]] B& b) {
