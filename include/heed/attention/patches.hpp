@@ -153,13 +153,19 @@ template <class T, class Arch, class Spec> class patches {
     plan_.fill(of.begin, two[0]);
     for (index i = of.begin; i < of.end; ++i) {
       const patch<T>& x = two[(i - of.begin) % 2];
-      // Rows of queries are on their way from memory while the patch before them is worked on.
+      // Rows are on their way from memory while the patch before them is worked on: those of
+      // queries, and of keys where it is not that patch which has brought most of them.
       if (i + 1 < of.end) {
         patch<T>& next = two[(i + 1 - of.begin) % 2];
         plan_.fill(i + 1, next);
         for (index row = 0; row < next.rows; ++row)
           simd::prefetch(p_.q.row(b, kv * group_, next.queries[row]),
                          p_.shape.depth * size_of(p_.q.type));
+        if constexpr (!hides)
+          for (index j = 0; j < next.count; ++j) {
+            simd::prefetch(from.k + next.keys[j] * from.k_stride, width_ * index(sizeof(T)));
+            simd::prefetch(from.v + next.keys[j] * from.v_stride, depth_ * index(sizeof(T)));
+          }
       }
       const bool open = x.open();
       // As many vectors in each panel as in any other.
