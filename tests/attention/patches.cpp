@@ -30,6 +30,19 @@ struct remainders {
   }
 };
 
+// A bias by where a key lies to its query on an image, as neighborhood/relative_position_bias.
+struct image_bias {
+  operand table;
+  index wide, window;
+  index entries() const { return (2 * window - 1) * (2 * window - 1); }
+  index origin() const { return (entries() - 1) / 2; }
+  index place(index token) const { return token / wide * (2 * window - 1) + token % wide; }
+  template <class T> T operator()(T s, const position& at) const {
+    const index entry = place(at.k) - place(at.q) + origin();
+    return s + broadcast::element<T>(table, 0, at.h, std::clamp<index>(entry, 0, entries() - 1), 0);
+  }
+};
+
 // One thread that plays many workers, tasks in a shuffled order.
 struct shuffled {
   index crew = 3;
@@ -179,6 +192,19 @@ TEST_CASE("Every policy is as elsewhere") {
                                return s + float(at.row % 5) - float(at.slot % 3);
                              }},
                x, n, 32);
+}
+
+TEST_CASE("A bias by place is that of every pair") {
+  // Few and many heads of a group, patches of equal and of different forms.
+  for (const index heads : {1, 4, 40}) {
+    const auto table = random<float>({1, heads, 81, 1}, 4);
+    const neighborhood<2> m{{19, 14}, {5, 4}, {2, 3}};
+    const sizes x{.b = 2, .h = heads, .kv = 1};
+    check<float>(attention{.mask = m, .score = softcap{9} | image_bias{table.in(), 14, 5}}, x,
+                 m.tokens());
+    check<float>(attention{.mask = remainders{13, 60}, .score = image_bias{table.in(), 6, 5}}, x,
+                 60);
+  }
 }
 
 TEST_CASE("Operands of any stride") {

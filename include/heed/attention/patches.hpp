@@ -24,6 +24,7 @@
 #include <heed/attention/written.hpp>
 #include <heed/core/executor.hpp>
 #include <heed/score/listed.hpp>
+#include <heed/score/listed_places.hpp>
 #include <heed/simd/listed_tile.hpp>
 
 namespace heed::detail {
@@ -33,6 +34,9 @@ template <class T, class Arch, class Spec> class patches {
   using tuned = simd::shape<T, Arch>;
   using mask_type = decltype(Spec::mask);
   static constexpr index W = tuned::lanes, widest = tuned::panel;
+  using bias_type =
+      std::remove_cvref_t<decltype(place_bias_of(std::declval<const decltype(Spec::score)&>()))>;
+  static constexpr bool has_places = bias_by_place<bias_type>;
   static constexpr bool own = own_products<decltype(Spec::similarity), T, Arch>;
   static constexpr bool splits_scale =
       absorbs_scale<decltype(Spec::normalizer)> && !has_score<Spec> && !own;
@@ -67,9 +71,16 @@ template <class T, class Arch, class Spec> class patches {
     const index wave =
         workers == 1 ? 1 : std::clamp<index>(tuned::in_flight / std::max<index>(size, 1), 1, heads);
     scratch.crew(workers);
-    scratch.shared().reserve(static_cast<std::size_t>(wave * size));
-    std::byte* const packed = scratch.shared().data();
-    const index bytes = task_bytes();
+    scratch.shared().reserve(static_cast<std::size_t>(place_bytes() + wave * size));
+    std::byte* const packed = scratch.shared().data() + place_bytes();
+    [[maybe_unused]] int* const places = reinterpret_cast<int*>(scratch.shared().data());
+    if constexpr (has_places)
+      executor.for_each(rows_.pieces(), [&](index task, index) {
+        const index first = task * rows::piece, last = first + rows::piece;
+        for (index token = first; token < std::min(last, p_.shape.keys); ++token)
+          places[token] = static_cast<int>(place_bias_of(spec_.score).place(token));
+      });
+    const index bytes = task_bytes(places);
     for (index i = 0; i < workers; ++i) scratch.worker(i).reserve(static_cast<std::size_t>(bytes));
 
     for (index first = 0; first < heads; first += wave) {
@@ -87,7 +98,8 @@ template <class T, class Arch, class Spec> class patches {
       executor.for_each(count * tasks_, [&](index task, index worker) {
         const index i = task / tasks_, head = first + i, from = task % tasks_ * each_;
         attend(head / p_.shape.kv_heads, head % p_.shape.kv_heads,
-               {from, std::min(from + each_, plan_.count())}, located(i), scratch.worker(worker));
+               {from, std::min(from + each_, plan_.count())}, located(i), places,
+               scratch.worker(worker));
       });
     }
   }
@@ -137,19 +149,32 @@ template <class T, class Arch, class Spec> class patches {
     p.staged = from.template take<T>(W * staged_width());
     p.gathered = from.template take<T>(gathered_rows() * width_);
   }
-  index task_bytes() const {
+  // What is kept for a bias by place, if there is one.
+  template <class Arena> auto take_places([[maybe_unused]] const int* places, Arena& from) const {
+    if constexpr (has_places)
+      return listed_places<T, bias_type>(place_bias_of(spec_.score), places, lanes(),
+                                         plan_.most_keys(), group_, from);
+    else
+      return none{};
+  }
+  index place_bytes() const { return has_places ? aligned_bytes(p_.shape.keys, sizeof(int)) : 0; }
+  index task_bytes(const int* places) const {
     arena_size size;
     patch<T> two[2];
     panel p;
     take(size, two, p);
+    take_places(places, size);
     return static_cast<index>(size.bytes());
   }
 
-  void attend(index b, index kv, span of, const rows_of_head<T>& from, arena& scratch) const {
+  void attend(index b, index kv, span of, const rows_of_head<T>& from, const int* places,
+              arena& scratch) const {
     scratch.reserve(0);
     patch<T> two[2];
     panel p;
     take(scratch, two, p);
+    auto biases = take_places(places, scratch);
+    if constexpr (has_places) biases.start();
     plan_.fill(of.begin, two[0]);
     for (index i = of.begin; i < of.end; ++i) {
       const patch<T>& x = two[(i - of.begin) % 2];
@@ -168,6 +193,7 @@ template <class T, class Arch, class Spec> class patches {
           }
       }
       const bool open = x.open();
+      if constexpr (has_places) biases.see(x.queries, x.rows, x.keys, x.count);
       // As many vectors in each panel as in any other.
       const index vectors = (x.rows + W - 1) / W,
                   cuts = (vectors + tuned::vectors - 1) / tuned::vectors,
@@ -181,7 +207,7 @@ template <class T, class Arch, class Spec> class patches {
           visit_extra(p, from);
           const index most = piece(p.vectors);
           for (index key = 0; key < x.count; key += most)
-            visit(p, x, b, {key, std::min(key + most, x.count)}, open, from);
+            visit(p, x, b, {key, std::min(key + most, x.count)}, open, from, biases);
           finish(p, x, b);
         }
     }
@@ -222,8 +248,9 @@ template <class T, class Arch, class Spec> class patches {
     simd::accumulate<T, Arch>(p.vectors, p.s, p.pitch, slots, from.extra_v, depth_, 4, depth_, p.o);
   }
 
+  template <class Biases>
   void visit(panel& p, const patch<T>& x, index b, span keys, bool open,
-             const rows_of_head<T>& from) const {
+             const rows_of_head<T>& from, [[maybe_unused]] Biases& biases) const {
     const index* const at = x.keys + keys.begin;
     if constexpr (own) {
       for (index j = 0; j < keys.size(); ++j)
@@ -234,16 +261,23 @@ template <class T, class Arch, class Spec> class patches {
       simd::listed_scores<T, Arch>(p.vectors, from.k, from.k_stride, at, keys.size(), p.q, p.pitch,
                                    width_, p.s);
     }
-    if constexpr (has_score<Spec>)
-      modify_listed<Arch>(spec_.score,
-                          listed_tile{.b = b,
-                                      .h = p.h,
-                                      .queries = x.queries + p.lane,
-                                      .rows = p.rows,
-                                      .tokens = at,
-                                      .keys = keys.size(),
-                                      .pitch = p.pitch},
-                          p.s);
+    if constexpr (has_score<Spec>) {
+      const listed_tile in{.b = b,
+                           .h = p.h,
+                           .queries = x.queries + p.lane,
+                           .rows = p.rows,
+                           .tokens = at,
+                           .keys = keys.size(),
+                           .pitch = p.pitch};
+      modify_listed<Arch>(spec_.score, in, p.s, [&]<class F>([[maybe_unused]] const F& f) {
+        if constexpr (has_places && std::is_same_v<F, bias_type>)
+          if (&f == &place_bias_of(spec_.score)) {
+            biases.template add<Arch>(p.h, p.h % group_, p.lane, p.vectors, keys, p.s, p.pitch);
+            return true;
+          }
+        return false;
+      });
+    }
     auto accumulate = simd::listed_accumulate<T, Arch>;
     if constexpr (hides)
       if (!open) {

@@ -2,10 +2,8 @@
 // Score modifiers where the queries of a panel are not consecutive.
 //
 // A modifier with `static constexpr bool by_position = true` reads no more of a pair than b, h, q
-// and k, and is called with vectors. One may have
-//   template <class Arch, class T> void listed(const listed_tile& at, T* s) const;
-// for whole panels. Any other is called element by element: its vector form may take rows for
-// consecutive.
+// and k, and is called with vectors; a bias by place has numbers ready (listed_places.hpp). Any
+// other is called element by element: its vector form may take rows for consecutive.
 #pragma once
 
 #include <heed/score/concept.hpp>
@@ -19,18 +17,18 @@ template <class S> consteval bool reads_positions_only() {
     return false;
 }
 
-// S[key][lane] <- f(S); `in.pitch` is whole vectors.
-template <class Arch, class S, class T>
-void modify_listed(const S& f, const listed_tile& in, T* s) {
+// S[key][lane] <- f(S); `in.pitch` is whole vectors. `add(bias)` adds what a driver has ready.
+template <class Arch, class S, class T, class Add>
+void modify_listed(const S& f, const listed_tile& in, T* s, const Add& add) {
   using B = simd::batch<T, Arch>;
   constexpr index W = simd::width<T, Arch>;
   if constexpr (std::is_same_v<S, none>) {
     return;
   } else if constexpr (is_chain<S>) {
-    modify_listed<Arch>(f.first, in, s);
-    modify_listed<Arch>(f.second, in, s);
-  } else if constexpr (requires { f.template listed<Arch>(in, s); }) {
-    f.template listed<Arch>(in, s);
+    modify_listed<Arch>(f.first, in, s, add);
+    modify_listed<Arch>(f.second, in, s, add);
+  } else if (add(f)) {
+    return;
   } else if constexpr (reads_positions_only<S>() && vector_score<S, B, T>) {
     for (index lane = 0; lane < in.rows; lane += W) {
       T q[W];
