@@ -2,21 +2,16 @@
 // attend_along against lines gathered one by one, in layouts whose lines fold into one stride and
 // in those whose lines do not.
 #include <heed/mask/causal.hpp>
-#include <heed/mask/combine.hpp>
 #include <heed/mask/window.hpp>
 #include <heed/neighborhood/axial.hpp>
-#include <heed/neighborhood/criss_cross.hpp>
 #include <heed/neighborhood/natten.hpp>
-#include <heed/numerics/merge.hpp>
 #include <heed/reference/mask/causal.hpp>
 #include <heed/reference/neighborhood/axial.hpp>
 #include <heed/reference/normalizer/softmax.hpp>
 #include <heed/score/bias.hpp>
-#include <heed/score/relative_bias.hpp>
 #include <numeric>
 
-#include "support/differences.hpp"
-#include "support/gradients.hpp"
+#include "support/exact.hpp"
 #include "support/masks.hpp"
 #include "support/operands.hpp"
 
@@ -159,60 +154,6 @@ TEST_CASE("attention along axes: same bits for any layout, executor and workspac
   check(axial<2>{{30, 9}, 0}, 270);
   check(axial<2>{{30, 9}, 1}, 270);
   check(axial<3>{{3, 70, 4}, 1}, 840);
-}
-
-TEST_CASE("gradients along axes against differences") {
-  constexpr index tokens = 2 * 3 * 4, B = 2;
-  for (const auto& a : {axial<3>{{2, 3, 4}, 0}, axial<3>{{2, 3, 4}, 1}, axial<3>{{2, 3, 4}, 2},
-                        axial<3>{{2, 3, 4}, 1, 2}}) {
-    INFO("axes " << a.first << " to " << a.last);
-    auto q = random<double>({B, 4, tokens, 3}, 1), k = random<double>({B, 2, tokens, 3}, 2),
-         v = random<double>({B, 2, tokens, 2}, 3), out = unwritten<double>({B, 4, tokens, 2}),
-         lse = unwritten<double>({B, 4, tokens, 1});
-    const auto by_out = random<double>(out.extent, 4), by_lse = random<double>(lse.extent, 5);
-    learned table(extents{1, 4, 5, 1});
-    const attention spec{.mask = causal{}, .score = relative_bias::clipped(table.table())};
-    const auto loss = [&] {
-      attend_along(a, spec, q.in(), k.in(), v.in(), {.out = out.in(), .lse = lse.in()});
-      return std::inner_product(out.data.begin(), out.data.end(), by_out.data.begin(), 0.0) +
-             std::inner_product(lse.data.begin(), lse.data.end(), by_lse.data.begin(), 0.0);
-    };
-    loss();
-    std::vector<double> first;
-    for (const bool kept : {true, false}) {
-      auto dq = unwritten<double>(q.extent), dk = unwritten<double>(k.extent),
-           dv = unwritten<double>(v.extent);
-      attend_along_backward(
-          a, spec, q.in(), k.in(), v.in(), kept ? saved{out.in(), lse.in()} : saved{},
-          {by_out.in(), by_lse.in()},
-          {.dq = dq.in(), .dk = dk.in(), .dv = dv.in(), .spec = {.score = {table.to()}}},
-          shuffled{});
-      check_gradient(dq.data, differences(q.data, loss), "dq");
-      check_gradient(dk.data, differences(k.data, loss), "dk");
-      check_gradient(dv.data, differences(v.data, loss), "dv");
-      check_gradient(table.gradient.data, differences(table.value.data, loss), "table");
-      loss();
-    }
-  }
-}
-
-TEST_CASE("rows, and columns without the token itself, merge to criss-cross attention") {
-  constexpr index Y = 11, X = 29;
-  const extents wide{2, 2, Y * X, 8}, one{2, 2, Y * X, 1};
-  const auto q = random<float>(wide, 1), k = random<float>(wide, 2), v = random<float>(wide, 3);
-  tensor<float> out[3] = {tensor<float>(wide), tensor<float>(wide), tensor<float>(wide)},
-                lse[3] = {tensor<float>(one), tensor<float>(one), tensor<float>(one)};
-  const auto to = [&](int n) { return outputs{.out = out[n].in(), .lse = lse[n].in()}; };
-  attend_along(axial<2>{{Y, X}, 1}, attention{}, q.in(), k.in(), v.in(), to(0));
-  attend_along(axial<2>{{Y, X}, 0}, attention{.mask = !window{.left = 0}}, q.in(), k.in(), v.in(),
-               to(1));
-  merge({{out[0].in(), lse[0].in()}, {out[1].in(), lse[1].in()}}, to(0));
-  attend(attention{.mask = criss_cross<2>{{Y, X}}}, q.in(), k.in(), v.in(), to(2));
-  for (index b = 0; b < 2; ++b)
-    for (index h = 0; h < 2; ++h) {
-      check_close(out[0].head(b, h), out[2].head(b, h), tolerance<float>(8, 8));
-      check_close(lse[0].head(b, h), lse[2].head(b, h), tolerance<float>(8, 8));
-    }
 }
 
 TEST_CASE("a neighbourhood along an axis is one with windows of 1 along the others") {

@@ -9,10 +9,11 @@
 //                              ..x..         xxxxx
 //
 // As a mask of `attention`, for tokens as `neighborhood` has them; in 3 dimensions a token sees the
-// three lines through it. The columns of neighbours lie in all rows, so the tile loop computes most
-// pairs and masks them. For large grids two calls along an axis and a merge do no more than is
-// needed: `attend_along` rows, `attend_along` columns with a mask that hides the token itself, then
-// `merge` by lse. Throws if an axis is empty. Huang et al., CCNet.
+// three lines through it. Columns run through all rows, so the tile loop computes most pairs and
+// masks them. On large grids two calls do no more than is needed: `attend_along` rows,
+// `attend_along` columns with a mask that hides the token itself, `merge` by lse; both gradients
+// are those of `attend_along_backward` with the merged out and lse, and add up. Throws if an axis
+// is empty. Huang et al., CCNet.
 #pragma once
 
 #include <heed/core/check.hpp>
