@@ -18,9 +18,9 @@ struct image {
   image(int w, int h)
       : width(w), height(h), rgb(3 * static_cast<std::size_t>(w) * static_cast<std::size_t>(h)) {}
 
-  float* at(int x, int y) { return rgb.data() + 3 * (static_cast<std::ptrdiff_t>(y) * width + x); }
-  const float* at(int x, int y) const {
-    return rgb.data() + 3 * (static_cast<std::ptrdiff_t>(y) * width + x);
+  float* at(std::ptrdiff_t x, std::ptrdiff_t y) { return rgb.data() + 3 * (y * width + x); }
+  const float* at(std::ptrdiff_t x, std::ptrdiff_t y) const {
+    return rgb.data() + 3 * (y * width + x);
   }
 };
 

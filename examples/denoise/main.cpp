@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: BSL-1.0
-// Removes noise from a photograph by attention: see non_local_means.hpp.
+// Removes noise from a photograph or a clip by attention: see non_local_means.hpp.
 #define EIGEN_USE_THREADS
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <unsupported/Eigen/CXX11/Tensor>
 
+#include "clip.hpp"
 #include "image.hpp"
 #include "noise.hpp"
 #include "non_local_means.hpp"
 #include "options.hpp"
 #include "photo.hpp"
 #include "reference.hpp"
+#include "timed.hpp"
 
 namespace {
 
@@ -34,7 +33,7 @@ struct pair {
 };
 
 pair prepare(const options& o) {
-  denoise::image picture = read(o, o.input);
+  denoise::image picture = read(o, o.inputs.empty() ? std::string() : o.inputs[0]);
   const double sigma = o.added_noise();
   denoise::image noisy = denoise::with_noise(picture, sigma, o.seed);
   if (!o.clean.empty()) {
@@ -47,39 +46,8 @@ pair prepare(const options& o) {
   return {std::move(noisy), {}};
 }
 
-denoise::settings complete(const options& o, const denoise::image& noisy) {
-  denoise::settings set = o.set;
-  if (o.level)
-    set.level = *o.level;
-  else if (o.added_noise() > 0)
-    set.level = o.added_noise();
-  else
-    set.level = std::max(0.1, denoise::estimate_noise(noisy));
-  const int side = std::min(noisy.width, noisy.height);
-  set.window = std::min(set.window, side - (side % 2 == 0));
-  return set;
-}
-
-struct timed {
-  denoise::image quiet;
-  double seconds;
-};
-
-timed run(const denoise::image& noisy, const denoise::settings& set, int threads) {
-  Eigen::ThreadPool pool(threads);
-  const Eigen::ThreadPoolDevice device(&pool, threads);
-  const auto start = std::chrono::steady_clock::now();
-  denoise::image quiet = denoise::non_local_means(noisy, set, heed::on(device));
-  return {std::move(quiet),
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
-}
-
-// Half a grey level is the rounding of the file; float arithmetic stays far below.
-constexpr double tolerance = 0.02;
-constexpr double least_gain = 4;
-
 int report(const options& o, const pair& pictures, const denoise::settings& set,
-           const timed& result) {
+           const denoise::timed<denoise::image>& result) {
   const denoise::image& noisy = pictures.noisy;
   std::printf("picture      %d x %d, noise level %.1f\n", noisy.width, noisy.height, set.level);
   std::printf("attention    %zu queries x %d keys, patch %d x %d (D = %d)\n", noisy.rgb.size() / 3,
@@ -89,27 +57,31 @@ int report(const options& o, const pair& pictures, const denoise::settings& set,
   bool good = true;
   if (pictures.clean) {
     const double before = denoise::psnr(noisy, *pictures.clean),
-                 after = denoise::psnr(result.quiet, *pictures.clean);
+                 after = denoise::psnr(result.value, *pictures.clean);
     std::printf("PSNR         %.2f dB -> %.2f dB (%+.2f dB)\n", before, after, after - before);
-    good = after - before >= least_gain;
+    good = after - before >= denoise::least_gain;
   }
   if (o.samples > 0) {
-    const double error = denoise::reference::largest_error(noisy, result.quiet, set, o.samples);
+    const double error =
+        denoise::reference::largest_error({&noisy, 1}, {&result.value, 1}, set, o.samples);
     std::printf("reference    largest difference %.1e grey levels over %d pixels\n", error,
                 o.samples);
-    good = good && error <= tolerance;
+    good = good && error <= denoise::tolerance;
   }
   return o.check && !good ? 1 : 0;
 }
 
 int denoise_picture(const options& o, bool write_result) {
+  if (o.inputs.size() > 1) throw std::runtime_error("several pictures: --clip takes them");
   const pair pictures = prepare(o);
-  const denoise::settings set = complete(o, pictures.noisy);
+  const denoise::settings set = o.complete(pictures.noisy);
   if (!o.noisy_out.empty()) denoise::save(pictures.noisy, o.noisy_out);
-  const timed result = run(pictures.noisy, set, o.threads);
+  const auto result = denoise::timed_on(o.threads, [&](const heed::executor_ref& on) {
+    return denoise::non_local_means(pictures.noisy, set, on);
+  });
   const int status = report(o, pictures, set, result);
   if (write_result) {
-    denoise::save(result.quiet, o.out);
+    denoise::save(result.value, o.out);
     std::printf("written      %s\n", std::filesystem::absolute(o.out).c_str());
   }
   return status;
@@ -118,12 +90,14 @@ int denoise_picture(const options& o, bool write_result) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Removes noise from a photograph: non-local means as softmax attention");
+  CLI::App app(
+      "Removes noise from a photograph or a clip: non-local means as neighborhood attention");
   options o;
   declare(app, o);
   try {
     app.parse(argc, argv);
-    return denoise_picture(o, !o.check || app.count("--out") > 0);
+    const bool write_result = !o.check || app.count("--out") > 0;
+    return o.clip ? denoise::denoise_clip(o, write_result) : denoise_picture(o, write_result);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 1;
   } catch (const std::exception& error) {

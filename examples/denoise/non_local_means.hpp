@@ -1,161 +1,173 @@
 // SPDX-License-Identifier: BSL-1.0
-// Non-local means (Buades, Coll and Morel, 2005) is softmax attention: every pixel asks with the
-// patch around it, the pixels of a window answer with theirs, the score is minus the squared
-// distance of the two patches, and what is averaged is the pixels themselves.
+// Non-local means (Buades, Coll and Morel, 2005) is neighborhood attention: every pixel asks with
+// the patch around it, the pixels of a window answer with theirs, the score is minus the squared
+// distance of the two patches, and what is averaged is the pixels themselves. In a clip the window
+// reaches into the frames before and after, where the same things are seen again.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <heed/attention/attend.hpp>
+#include <heed/eigen.hpp>
+#include <heed/neighborhood/natten.hpp>
 #include <heed/similarity/distance.hpp>
+#include <span>
 #include <vector>
 
 #include "image.hpp"
+#include "patches.hpp"
 
 namespace denoise {
 
 struct settings {
   int patch = 5;          // side of a patch, odd
-  int window = 21;        // side of the window of keys, odd, no larger than the picture
+  int window = 21;        // side of the window of keys, no larger than the picture
+  int frames = 1;         // depth of the window of a clip, no larger than the clip
+  bool causal = false;    // whether a frame sees those before it only
   double level = 25;      // standard deviation of the noise
   double strength = 0.6;  // a mean squared difference of (strength * level)^2 weighs 1/e
+  int memory = 256;       // MiB that patches may take; a picture that needs more is done in parts
 
   int depth() const { return 3 * patch * patch; }
+  int keys() const { return frames * window * window; }
   double bandwidth() const { return depth() * strength * strength * level * level; }
   // A patch is at distance 0 from itself, yet two noisy views of one thing are at 2 level^2 a
   // value: a pixel is charged that, or it would listen to itself alone.
   double self_score() const { return -2 / (strength * strength); }
 };
 
-// Mirrored at the borders, which are not repeated.
-inline int mirror(int i, int size) {
-  if (size == 1) return 0;
-  const int period = 2 * (size - 1), j = ((i % period) + period) % period;
-  return std::min(j, period - j);
-}
-
-// The picture with a mirrored border and 0 for middle grey, for small |q|^2 - 2 qk + |k|^2.
-inline image padded(const image& picture, int border) {
-  image wide(picture.width + 2 * border, picture.height + 2 * border);
-  for (int y = 0; y < wide.height; ++y)
-    for (int x = 0; x < wide.width; ++x) {
-      const float* from =
-          picture.at(mirror(x - border, picture.width), mirror(y - border, picture.height));
-      for (int c = 0; c < 3; ++c) wide.at(x, y)[c] = from[c] - 127.5f;
-    }
-  return wide;
-}
-
-// At the borders the window moves inwards rather than shrinks.
-inline int window_begin(int at, int window, int size) {
-  return std::clamp(at - window / 2, 0, size - window);
-}
-
-// The patches and pixels of `window` consecutive image rows, column by column. A new row takes the
-// place of the oldest: within a column the order of the keys is of no account to softmax, so the
-// window of a query is one run of whole columns and every patch is written once.
-class key_ring {
+// Non-local means on a grid of pixels, [y, x] or [frame, y, x].
+template <int N> class non_local {
  public:
-  key_ring(const image& noisy, const image& padded, const settings& s)
-      : noisy_(noisy),
-        padded_(padded),
-        set_(s),
-        patches_(static_cast<std::size_t>(size() * s.depth())),
-        pixels_(static_cast<std::size_t>(size() * 3)) {}
+  using grid = heed::neighborhood<N>;
+  using part = std::array<heed::span, N>;
 
-  void push(int y) {
-    for (int x = 0; x < noisy_.width; ++x) {
-      const std::ptrdiff_t key = static_cast<std::ptrdiff_t>(x) * set_.window + slot(y);
-      std::copy_n(noisy_.at(x, y), 3, pixels_.data() + 3 * key);
-      write_patch(x, y, patches_.data() + set_.depth() * key);
-    }
+  non_local(std::span<const image> noisy, std::span<image> quiet, const settings& s,
+            const grid& whole, const heed::executor_ref& executor)
+      : quiet_(quiet), set_(s), whole_(whole), executor_(executor) {
+    frames_.reserve(noisy.size());
+    for (const image& frame : noisy) frames_.emplace_back(frame, s.patch / 2);
+    part all;
+    for (std::size_t n = 0; n < N; ++n) all[n] = {0, whole.size[n]};
+    run(all);
   }
-  int slot(int y) const { return y % set_.window; }
-
-  // Adds to the score of every query of row y with itself. Positions count from the last key
-  // backwards: query 0 is at size - width.
-  auto self_score(int y) const {
-    return [n = static_cast<float>(set_.window), slot = static_cast<float>(slot(y)),
-            first = static_cast<float>(size() - noisy_.width),
-            extra = static_cast<float>(set_.self_score())](auto score, auto at) {
-      return heed::simd::select((at.q - first) * n + slot == at.k, score + extra, score);
-    };
-  }
-  heed::view<const float> queries(int y) const {
-    const heed::index pitch = set_.window * set_.depth();
-    return {patches_.data() + slot(y) * set_.depth(),
-            {1, 1, noisy_.width, set_.depth()},
-            {0, 0, pitch, 1}};
-  }
-  heed::view<const float> keys() const { return {patches_.data(), {1, 1, size(), set_.depth()}}; }
-  heed::view<const float> values() const { return {pixels_.data(), {1, 1, size(), 3}}; }
 
  private:
-  heed::index size() const { return static_cast<heed::index>(noisy_.width) * set_.window; }
+  // Positions are floats where a score sees them.
+  static constexpr heed::index most_pixels = heed::index{1} << 24;
 
-  void write_patch(int x, int y, float* to) const {
-    for (int v = 0; v < set_.patch; ++v) to = std::copy_n(padded_.at(x, y + v), 3 * set_.patch, to);
+  // Halves what is too large, but not a part as narrow as its windows.
+  void run(const part& some) {
+    const part all = seen(some);
+    std::size_t n = 0;
+    const auto windows = [&](std::size_t axis) { return some[axis].size() / whole_.window[axis]; };
+    for (std::size_t axis = 1; axis < N; ++axis)
+      if (windows(axis) > windows(n)) n = axis;
+    const heed::index bytes = heed::index{sizeof(Eigen::half)} * set_.depth() * pixels(all);
+    const bool fits = bytes >> 20 < set_.memory && pixels(all) <= most_pixels;
+    if (fits || windows(n) < 2) return average(some, all);
+    part first = some, second = some;
+    second[n].begin = first[n].end = some[n].begin + some[n].size() / 2;
+    run(first);
+    run(second);
   }
 
-  const image& noisy_;
-  const image& padded_;
+  // A part with all that it sees. This is a grid on which the pixels of the part, though not those
+  // around it, have the window they have in the whole one: windows that are shifted inwards there
+  // end where the picture ends.
+  part seen(const part& some) const {
+    part all;
+    for (std::size_t n = 0; n < N; ++n) {
+      const heed::neighborhood_axis a = whole_.axis(static_cast<int>(n));
+      const heed::index begin = a.keys(some[n].begin, a.size).begin;
+      all[n] = {begin, std::max(a.keys(some[n].end - 1, a.size).end, begin + a.window)};
+    }
+    return all;
+  }
+
+  void average(const part& some, const part& all) {
+    const heed::index count = pixels(all);
+    patches_.resize(static_cast<std::size_t>(count * set_.depth()));
+    average_.resize(static_cast<std::size_t>(count * 3));
+    const heed::index width = all[N - 1].size(), height = all[N - 2].size();
+    executor_.for_each(count / width, [&](heed::index row, heed::index) {
+      const centred& from = frames_[static_cast<std::size_t>(frame(all) + row / height)];
+      Eigen::half* to = patches_.data() + row * width * set_.depth();
+      for (heed::index x = 0; x < width; ++x)
+        to = from.copy_patch(all[N - 1].begin + x, all[N - 2].begin + row % height, set_.patch, to);
+    });
+    grid here = whole_;
+    for (std::size_t n = 0; n < N; ++n) here.size[n] = all[n].size();
+    const heed::attention spec{
+        .mask = here,
+        .similarity = heed::distance{set_.bandwidth()},
+        .score = [extra = static_cast<float>(set_.self_score())](auto score, auto at) {
+          return heed::simd::select(at.q == at.k, score + extra, score);
+        }};
+    const heed::view<const Eigen::half> patch(patches_.data(), {1, 1, count, set_.depth()});
+    const heed::view<float> out(average_.data(), {1, 1, count, 3});
+    const int middle = set_.depth() / 2 - 1;
+    heed::attend(spec, patch, patch, patch.slice_channels(middle, 3), out, executor_, scratch_);
+    keep(some, all);
+  }
+
+  void keep(const part& some, const part& all) {
+    const heed::index width = all[N - 1].size(), height = all[N - 2].size();
+    const heed::span ys = some[N - 2], xs = some[N - 1];
+    const heed::index depth = N == 3 ? some[0].size() : 1;
+    for (heed::index t = frame(some); t < frame(some) + depth; ++t)
+      for (heed::index y = ys.begin; y < ys.end; ++y) {
+        const heed::index row = (t - frame(all)) * height + y - all[N - 2].begin;
+        const float* const from = average_.data() + 3 * (row * width + xs.begin - all[N - 1].begin);
+        std::transform(from, from + 3 * xs.size(),
+                       quiet_[static_cast<std::size_t>(t)].at(xs.begin, y),
+                       [](float value) { return value + centred::grey; });
+      }
+  }
+
+  static heed::index frame(const part& p) { return N == 3 ? p[0].begin : 0; }
+  static heed::index pixels(const part& p) {
+    heed::index count = 1;
+    for (const heed::span& axis : p) count *= axis.size();
+    return count;
+  }
+
+  std::span<image> quiet_;
   settings set_;
-  std::vector<float> patches_, pixels_;
+  grid whole_;
+  heed::executor_ref executor_;
+  std::vector<centred> frames_;
+  std::vector<Eigen::half> patches_;
+  std::vector<float> average_;
+  heed::workspace scratch_;
 };
 
-// Query x sees the columns [window_begin(x), window_begin(x) + window), `window` keys each.
-struct columns {
-  heed::index width, window;
-
-  static constexpr bool exact = true;
-
-  heed::span keys_of(heed::index x) const {
-    const heed::index first = std::clamp<heed::index>(x - window / 2, 0, width - window);
-    return {first * window, (first + window) * window};
-  }
-  bool operator()(heed::position at) const {
-    const heed::span seen = keys_of(at.row);
-    return seen.begin <= at.slot && at.slot < seen.end;
-  }
-  template <class F> void intervals(heed::position at, heed::index, F emit) const {
-    emit(keys_of(at.row));
-  }
-};
-
-// Rows [begin, end) of the result, one call of `attend` a row.
-inline void denoise_rows(const image& noisy, const image& wide, const settings& s, int begin,
-                         int end, image& quiet) {
-  key_ring ring(noisy, wide, s);
-  heed::workspace scratch;
-  int pushed = window_begin(begin, s.window, noisy.height);
-  for (int y = begin; y < end; ++y) {
-    const int needed = window_begin(y, s.window, noisy.height) + s.window;
-    while (pushed < needed) ring.push(pushed++);
-    const heed::attention spec{.mask = columns{noisy.width, s.window},
-                               .similarity = heed::distance{s.bandwidth()},
-                               .score = ring.self_score(y)};
-    const heed::view<float> out{quiet.at(0, y), {1, 1, noisy.width, 3}};
-    heed::attend(spec, ring.queries(y), ring.keys(), ring.values(), {.out = out}, heed::serial{},
-                 scratch);
-  }
+// A picture whose values are levels of 8 bits.
+inline image non_local_means(const image& noisy, const settings& s,
+                             const heed::executor_ref& executor) {
+  image quiet(noisy.width, noisy.height);
+  non_local<2>({&noisy, 1}, {&quiet, 1}, s,
+               {.size = {noisy.height, noisy.width}, .window = {s.window, s.window}}, executor);
+  return quiet;
 }
 
-// Bands of rows go to the workers of the executor; their height is fixed, and so are the results.
-template <heed::executor Executor>
-image non_local_means(const image& noisy, const settings& s, const Executor& executor) {
-  constexpr int band = 16;
-  const image wide = padded(noisy, s.patch / 2);
-  image quiet(noisy.width, noisy.height);
-  executor.for_each((noisy.height + band - 1) / band, [&](heed::index i, heed::index) {
-    const int begin = static_cast<int>(i) * band;
-    denoise_rows(noisy, wide, s, begin, std::min(begin + band, noisy.height), quiet);
-  });
+// A clip: frames of one size.
+inline std::vector<image> non_local_means(std::span<const image> noisy, const settings& s,
+                                          const heed::executor_ref& executor) {
+  const int width = noisy[0].width, height = noisy[0].height;
+  std::vector<image> quiet(noisy.size(), image(width, height));
+  non_local<3>(noisy, quiet, s,
+               {.size = {std::ssize(noisy), height, width},
+                .window = {s.frames, s.window, s.window},
+                .causal = {s.causal, false, false}},
+               executor);
   return quiet;
 }
 
 // Useful floating-point operations: a distance and a weighted sum for every pixel and key.
 inline double operations(const image& picture, const settings& s) {
-  return 2.0 * picture.width * picture.height * s.window * s.window * (s.depth() + 3);
+  return 2.0 * picture.width * picture.height * s.keys() * (s.depth() + 3);
 }
 
 }  // namespace denoise
