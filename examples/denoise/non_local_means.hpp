@@ -88,8 +88,8 @@ template <int N> class non_local {
 
   void average(const part& some, const part& all) {
     const heed::index count = pixels(all);
-    patches_.resize(static_cast<std::size_t>(count * set_.depth()));
-    average_.resize(static_cast<std::size_t>(count * 3));
+    patches_.make_room(count * set_.depth());
+    average_.make_room(count * 3);
     const heed::index width = all[N - 1].size(), height = all[N - 2].size();
     executor_.for_each(count / width, [&](heed::index row, heed::index) {
       const centred& from = frames_[static_cast<std::size_t>(frame(all) + row / height)];
@@ -138,8 +138,8 @@ template <int N> class non_local {
   grid whole_;
   heed::executor_ref executor_;
   std::vector<centred> frames_;
-  std::vector<Eigen::half> patches_;
-  std::vector<float> average_;
+  memory<Eigen::half> patches_;
+  memory<float> average_;
   heed::workspace scratch_;
 };
 

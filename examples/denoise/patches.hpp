@@ -4,6 +4,7 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "image.hpp"
@@ -41,6 +42,21 @@ class centred {
  private:
   std::ptrdiff_t row_;
   std::vector<Eigen::half> rgb_;
+};
+
+// Numbers that nobody has written: its pages are first touched by the threads that fill them.
+template <class T> class memory {
+ public:
+  void make_room(std::ptrdiff_t count) {
+    if (count <= room_) return;
+    numbers_ = std::make_unique_for_overwrite<T[]>(static_cast<std::size_t>(count));
+    room_ = count;
+  }
+  T* data() { return numbers_.get(); }
+
+ private:
+  std::unique_ptr<T[]> numbers_;
+  std::ptrdiff_t room_ = 0;
 };
 
 }  // namespace denoise
