@@ -15,13 +15,14 @@ struct grid_call : call {
 
   grid_call(engine& bits, int axes, index most_pairs) : call(bits) {
     placed = true;
+    const bool slides = chance(2);
     const index most[3][3] = {{1, 1, 150}, {1, 12, 41}, {5, 6, 20}};
     for (std::size_t n = 0; n < 3; ++n) {
       index &size = grid.size[n], &window = grid.window[n], &dilation = grid.dilation[n];
       size = from(1, most[axes - 1][n]);
       dilation = chance(3) ? from(1, std::min<index>(size, 4)) : 1;
       window = from(1, std::min<index>(size / dilation, from(2, 13)));
-      grid.stride[n] = chance(2) ? 1 : chance(3) ? window : from(1, window);
+      grid.stride[n] = slides || chance(2) ? 1 : chance(3) ? window : from(1, window);
       grid.causal[n] = chance(5);
     }
     const index tokens = grid.tokens();
