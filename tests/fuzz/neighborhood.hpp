@@ -5,7 +5,7 @@
 #include <heed/neighborhood/natten.hpp>
 #include <heed/neighborhood/relative_position_bias.hpp>
 
-#include "fuzz/backward.hpp"
+#include "fuzz/run.hpp"
 
 namespace heed::fuzz {
 
@@ -63,9 +63,10 @@ using grid_table = std::tuple<
     // 0
     of<neighborhood<1>, dot, none, softmax, rope>,
     of<neighborhood<2>, dot, none, softmax>,
+    // 2
     of<neighborhood<3>, dot, relative_position_bias<3>, softmax, none, none, none, extra_slots>,
-    // 3
     of<neighborhood<2>, dot, chain<softcap, relative_position_bias<2>>, sink_softmax, qk_norm, doubled_rows, output_gate, extra_slots>,
+    // 4
     of<neighborhood<2>, cosine, slanted_score, sigmoid>,
     of<neighborhood<3>, distance, bias, signed_softmax>,
     // 6
@@ -79,13 +80,6 @@ struct grid_forward {
   template <class Spec> static void one(engine& random, workspace& scratch, tally& seen) {
     grid_call c(random, axes_of<decltype(Spec::mask)>, 100000);
     check_call<Spec>(c, scratch, seen);
-  }
-};
-struct grid_backward {
-  static constexpr const char* name = "backward, grid spec";
-  template <class Spec> static void one(engine& random, workspace& scratch, tally& seen) {
-    grid_call c(random, axes_of<decltype(Spec::mask)>, 20000);
-    check_backward<Spec>(c, scratch, seen);
   }
 };
 

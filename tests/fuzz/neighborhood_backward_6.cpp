@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-#include "fuzz/neighborhood.hpp"
+#include "fuzz/neighborhood_backward.hpp"
 
 TEST_CASE("gradients of neighbourhoods, specs 6 and 7") {
   heed::fuzz::fuzz<6, 2, heed::fuzz::grid_backward, heed::fuzz::grid_table>();

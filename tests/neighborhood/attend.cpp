@@ -40,13 +40,13 @@ TEMPLATE_TEST_CASE("two dimensions", "", float, double) {
                                         from.from(1, 20)});
 }
 
-TEMPLATE_TEST_CASE("three dimensions", "", float, double) {
+TEST_CASE("three dimensions") {
   for (const heed::index x : widths)
-    check_attend<TestType>(grid_case<3>{{{3, 4, x}, {2, 3, 5}}, 1, 2, 1, 6, 9});
-  check_attend<TestType>(grid_case<3>{{{6, 9, 18}, {3, 5, 7}}, 1, 1, 1, 16, 16});
+    check_attend<float>(grid_case<3>{{{3, 4, x}, {2, 3, 5}}, 1, 2, 1, 6, 9});
+  check_attend<float>(grid_case<3>{{{6, 9, 18}, {3, 5, 7}}, 1, 1, 1, 16, 16});
   draws from(3);
   for (int n = 0; n < 60; ++n)
-    check_attend<TestType>(
+    check_attend<float>(
         grid_case<3>{draw_windows<3>({from.from(1, 5), from.from(1, 6), from.from(1, 20)}, from), 1,
                      2, from.from(1, 2), from.from(1, 12), from.from(1, 12)});
 }

@@ -16,6 +16,15 @@ TEST_CASE("the widths of heads") {
     }
 }
 
+TEST_CASE("volumes in double") {
+  check_attend<double>(grid_case<3>{{{3, 4, 19}, {2, 3, 5}}, 1, 2, 1, 6, 9});
+  draws from(14);
+  for (int n = 0; n < 40; ++n)
+    check_attend<double>(
+        grid_case<3>{draw_windows<3>({from.from(1, 5), from.from(1, 6), from.from(1, 20)}, from), 1,
+                     2, from.from(1, 2), from.from(1, 12), from.from(1, 12)});
+}
+
 TEST_CASE("half and bfloat16") {
   using half = Eigen::half;
   using bfloat = Eigen::bfloat16;
