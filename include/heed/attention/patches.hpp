@@ -270,11 +270,14 @@ template <class T, class Arch, class Spec> class patches {
                            .keys = keys.size(),
                            .pitch = p.pitch};
       modify_listed<Arch>(spec_.score, in, p.s, [&]<class F>([[maybe_unused]] const F& f) {
-        if constexpr (has_places && std::is_same_v<F, bias_type>)
-          if (&f == &place_bias_of(spec_.score)) {
-            biases.template add<Arch>(p.h, p.h % group_, p.lane, p.vectors, keys, p.s, p.pitch);
-            return true;
-          }
+        // Two conditions: clang looks into the block where one of them depends on F.
+        if constexpr (has_places) {
+          if constexpr (std::is_same_v<F, bias_type>)
+            if (&f == &place_bias_of(spec_.score)) {
+              biases.template add<Arch>(p.h, p.h % group_, p.lane, p.vectors, keys, p.s, p.pitch);
+              return true;
+            }
+        }
         return false;
       });
     }
