@@ -4,6 +4,7 @@
 
 #include <heed/attention/attend.hpp>
 #include <heed/attention/backward.hpp>
+#include <heed/attention/patches_backward.hpp>
 #include <heed/attention/sliding_backward.hpp>
 
 namespace heed {
@@ -133,6 +134,9 @@ HEED_NOINLINE void attend_backward_any(const Spec& spec, const operand& q, const
   } else {
     states.read(forward.lse);
   }
+  if constexpr (patches_backward<T, Arch, Spec>::possible)
+    if (patches_backward<T, Arch, Spec>::suits(spec, p, x, to.spec))
+      return patches_backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
   backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
 }
 template <class T, class Arch, class Spec>

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSL-1.0
+// Gradients by driver `patches`: against differences, and against the generic loop, which is given
+// the same mask without its plan.
+#include <heed/attention/attend_backward.hpp>
+#include <heed/neighborhood/natten.hpp>
+#include <heed/normalizer/sink_softmax.hpp>
+#include <heed/position/rope.hpp>
+#include <heed/score/alibi.hpp>
+#include <numeric>
+
+#include "support/gradients.hpp"
+
+namespace heed::test {
+
+namespace {
+
+struct remainders {
+  index by, tokens;
+  static constexpr bool exact = false;
+  bool operator()(const position& at) const { return at.q % by == at.k % by; }
+  index patches() const { return by; }
+  template <class F> void patch(index i, F emit) const {
+    for (; i < tokens; i += by) emit(i);
+  }
+};
+
+template <class M> struct unplanned {
+  M mask;
+  bool operator()(const position& at) const { return mask(at); }
+};
+
+struct shuffled {
+  index crew = 3;
+  index workers() const { return crew; }
+  template <class F> void for_each(index n, F&& f) const {
+    std::vector<index> order(static_cast<std::size_t>(n));
+    std::iota(order.begin(), order.end(), heed::index{0});
+    std::shuffle(order.begin(), order.end(), std::mt19937(seed()));
+    for (const index task : order) f(task, (task * 7 + 3) % crew);
+  }
+};
+
+template <class T> struct call {
+  tensor<T> q, k, v, d_out, d_lse, out, lse, dq, dk, dv;
+
+  call(const backward_shape& x)
+      : q(random<T>(x.q(), 1)),
+        k(random<T>(x.k(), 2)),
+        v(random<T>(x.v(), 3)),
+        d_out(random<T>(x.out(), 4)),
+        d_lse(random<T>({x.b, x.h, x.lq, 1}, 5)),
+        out(x.out()),
+        lse({x.b, x.h, x.lq, 1}),
+        dq(x.q()),
+        dk(x.k()),
+        dv(x.v()) {}
+  template <class Spec> void run(const Spec& spec, const executor_ref& executor = {}) {
+    static workspace scratch;
+    scratch.for_each_arena([](arena& a) {
+      std::fill_n(a.data(), a.capacity(), std::byte{0xff});
+    });
+    for (auto* x : {&dq, &dk, &dv})
+      std::fill(x->data.begin(), x->data.end(), std::numeric_limits<T>::quiet_NaN());
+    attend(spec, q.in(), k.in(), v.in(), outputs{.out = out.in(), .lse = lse.in()});
+    attend_backward(spec, q.in(), k.in(), v.in(), {.out = out.in(), .lse = lse.in()},
+                    {d_out.in(), d_lse.in()}, {.dq = dq.in(), .dk = dk.in(), .dv = dv.in()},
+                    executor, scratch);
+  }
+};
+
+template <class T> void check_same(const call<T>& got, const call<T>& want, double allowed) {
+  for (auto [x, y] : {std::pair{&got.dq, &want.dq}, {&got.dk, &want.dk}, {&got.dv, &want.dv}})
+    for (index b = 0; b < x->extent[0]; ++b)
+      for (index h = 0; h < x->extent[1]; ++h)
+        check_close(x->head(b, h), y->head(b, h), allowed);
+}
+
+// make(mask) gives a specification.
+template <class T, class M, class Make>
+void check(const M& m, index tokens, const Make& make, backward_shape x = {.b = 2, .h = 2, .kv = 1}) {
+  static_assert(detail::patches_backward<T, simd::best, decltype(make(m))>::possible);
+  x.lq = x.lk = tokens;
+  call<T> got(x), want(x);
+  want.run(make(unplanned<M>{m}));
+  got.run(make(m));
+  // Sums of up to a window's terms.
+  check_same(got, want, tolerance<T>(32, 16, 8));
+  const auto dq = got.dq.data, dk = got.dk.data, dv = got.dv.data;
+  got.run(make(m), shuffled{});
+  CHECK((got.dq.data == dq && got.dk.data == dk && got.dv.data == dv));
+}
+template <class M> auto plain(const M& m) { return attention<M>{.mask = m}; }
+
+}  // namespace
+
+TEST_CASE("Gradients of patches are those of the generic loop") {
+  const auto spec = [](const auto& m) { return plain(m); };
+  const auto grid = [&](const auto& m) { check<double>(m, m.tokens(), spec); };
+  grid(neighborhood<1>{{37}, {5}, {2}, {3}});
+  grid(neighborhood<1>{{61}, {8}, {8}, {1}, {true}});
+  grid(neighborhood<2>{{9, 11}, {4, 5}, {2, 3}, {2, 1}, {false, true}});
+  grid(neighborhood<2>{{14, 21}, {7, 7}, {7, 7}});
+  grid(neighborhood<2>{{30, 20}, {27, 19}, {3, 2}});
+  grid(neighborhood<3>{{5, 6, 7}, {2, 3, 3}, {2, 1, 2}, {1, 2, 1}, {true, false, false}});
+  check<double>(remainders{7, 120}, 120, spec);
+  check<float>(remainders{2, 300}, 300, spec, {.b = 1, .h = 2, .kv = 2, .d = 65, .dv = 33});
+  check<float>(neighborhood<2>{{12, 13}, {5, 5}, {2, 2}}, 156, spec, {.b = 1, .h = 4, .kv = 2});
+}
+
+TEST_CASE("Gradients of patches through every policy they take") {
+  const std::vector<float> slopes = alibi_slopes(2), logits{0.5f, -1};
+  const neighborhood<2> m{{9, 8}, {4, 5}, {2, 3}};
+  check<double>(m, m.tokens(), [&](const auto& mask) {
+    return attention{.mask = mask,
+                     .score = alibi{slopes},
+                     .normalizer = sink_softmax{.logits = logits},
+                     .query = rope{rotations::plain(8)},
+                     .key = rope{rotations::plain(8)},
+                     .value = rope{rotations::plain(6)},
+                     .output = rope{rotations::plain(6)}};
+  }, {.b = 2, .h = 2, .kv = 1, .d = 8, .dv = 6});
+}
+
+TEST_CASE("Gradients of patches are derivatives") {
+  const neighborhood<2> m{{6, 7}, {3, 4}, {2, 3}, {2, 1}, {false, true}};
+  check_gradients("image", attention{.mask = m}, {}, {},
+                  {.b = 1, .h = 2, .kv = 1, .lq = 42, .lk = 42, .d = 5, .dv = 3});
+}
+
+TEST_CASE("Nothing that a query does not see leaks into gradients") {
+  const neighborhood<2> m{{10, 10}, {3, 4}, {2, 2}};
+  const backward_shape x{.b = 1, .h = 1, .kv = 1, .lq = 100, .lk = 100};
+  call<float> clean(x);
+  clean.run(plain(m));
+  for (const index bad : {index{0}, index{47}, index{99}})
+    for (const int which : {0, 1, 2, 3}) {
+      call<float> dirty(x);
+      tensor<float>* const of[] = {&dirty.k, &dirty.v, &dirty.q, &dirty.d_out};
+      (*of[which])(0, 0, bad, 1) = std::numeric_limits<float>::quiet_NaN();
+      dirty.run(plain(m));
+      const bool key = which < 2;
+      // Rows that meet `bad` by at most one query or key in between may change.
+      const auto near = [&](index query) { return key ? m({.q = query, .k = bad}) : query == bad; };
+      for (index i = 0; i < 100; ++i) {
+        if (!near(i)) CHECK(dirty.dq(0, 0, i) == clean.dq(0, 0, i));
+        bool touched = false;
+        for (index j = 0; j < 100; ++j) touched |= near(j) && m({.q = j, .k = i});
+        if (touched) continue;
+        CHECK(dirty.dk(0, 0, i) == Approx(clean.dk(0, 0, i)).margin(1e-5));
+        CHECK(dirty.dv(0, 0, i) == Approx(clean.dv(0, 0, i)).margin(1e-5));
+      }
+    }
+}
+
+}  // namespace heed::test
