@@ -2,6 +2,7 @@
 // Gradients by driver `patches`: against differences, and against the generic loop, which is given
 // the same mask without its plan.
 #include <heed/attention/attend_backward.hpp>
+#include <heed/mask/any_mask.hpp>
 #include <heed/neighborhood/natten.hpp>
 #include <heed/normalizer/sink_softmax.hpp>
 #include <heed/position/rope.hpp>
@@ -22,11 +23,6 @@ struct remainders {
   template <class F> void patch(index i, F emit) const {
     for (; i < tokens; i += by) emit(i);
   }
-};
-
-template <class M> struct unplanned {
-  M mask;
-  bool operator()(const position& at) const { return mask(at); }
 };
 
 struct shuffled {
@@ -56,9 +52,7 @@ template <class T> struct call {
         dv(x.v()) {}
   template <class Spec> void run(const Spec& spec, const executor_ref& executor = {}) {
     static workspace scratch;
-    scratch.for_each_arena([](arena& a) {
-      std::fill_n(a.data(), a.capacity(), std::byte{0xff});
-    });
+    scratch.for_each_arena([](arena& a) { std::fill_n(a.data(), a.capacity(), std::byte{0xff}); });
     for (auto* x : {&dq, &dk, &dv})
       std::fill(x->data.begin(), x->data.end(), std::numeric_limits<T>::quiet_NaN());
     attend(spec, q.in(), k.in(), v.in(), outputs{.out = out.in(), .lse = lse.in()});
@@ -71,17 +65,17 @@ template <class T> struct call {
 template <class T> void check_same(const call<T>& got, const call<T>& want, double allowed) {
   for (auto [x, y] : {std::pair{&got.dq, &want.dq}, {&got.dk, &want.dk}, {&got.dv, &want.dv}})
     for (index b = 0; b < x->extent[0]; ++b)
-      for (index h = 0; h < x->extent[1]; ++h)
-        check_close(x->head(b, h), y->head(b, h), allowed);
+      for (index h = 0; h < x->extent[1]; ++h) check_close(x->head(b, h), y->head(b, h), allowed);
 }
 
 // make(mask) gives a specification.
 template <class T, class M, class Make>
-void check(const M& m, index tokens, const Make& make, backward_shape x = {.b = 2, .h = 2, .kv = 1}) {
+void check(const M& m, index tokens, const Make& make,
+           backward_shape x = {.b = 2, .h = 2, .kv = 1}) {
   static_assert(detail::patches_backward<T, simd::best, decltype(make(m))>::possible);
   x.lq = x.lk = tokens;
   call<T> got(x), want(x);
-  want.run(make(unplanned<M>{m}));
+  want.run(make(any_mask(m)));
   got.run(make(m));
   // Sums of up to a window's terms.
   check_same(got, want, tolerance<T>(32, 16, 8));
@@ -96,29 +90,31 @@ template <class M> auto plain(const M& m) { return attention<M>{.mask = m}; }
 TEST_CASE("Gradients of patches are those of the generic loop") {
   const auto spec = [](const auto& m) { return plain(m); };
   const auto grid = [&](const auto& m) { check<double>(m, m.tokens(), spec); };
-  grid(neighborhood<1>{{37}, {5}, {2}, {3}});
-  grid(neighborhood<1>{{61}, {8}, {8}, {1}, {true}});
+  grid(neighborhood<2>{{1, 37}, {1, 5}, {1, 2}, {1, 3}});
+  grid(neighborhood<2>{{1, 61}, {1, 8}, {1, 8}, {1, 1}, {false, true}});
   grid(neighborhood<2>{{9, 11}, {4, 5}, {2, 3}, {2, 1}, {false, true}});
   grid(neighborhood<2>{{14, 21}, {7, 7}, {7, 7}});
   grid(neighborhood<2>{{30, 20}, {27, 19}, {3, 2}});
   grid(neighborhood<3>{{5, 6, 7}, {2, 3, 3}, {2, 1, 2}, {1, 2, 1}, {true, false, false}});
   check<double>(remainders{7, 120}, 120, spec);
-  check<float>(remainders{2, 300}, 300, spec, {.b = 1, .h = 2, .kv = 2, .d = 65, .dv = 33});
+  check<double>(remainders{2, 300}, 300, spec, {.b = 1, .h = 2, .kv = 2, .d = 65, .dv = 33});
   check<float>(neighborhood<2>{{12, 13}, {5, 5}, {2, 2}}, 156, spec, {.b = 1, .h = 4, .kv = 2});
 }
 
 TEST_CASE("Gradients of patches through every policy they take") {
   const std::vector<float> slopes = alibi_slopes(2), logits{0.5f, -1};
   const neighborhood<2> m{{9, 8}, {4, 5}, {2, 3}};
-  check<double>(m, m.tokens(), [&](const auto& mask) {
-    return attention{.mask = mask,
-                     .score = alibi{slopes},
-                     .normalizer = sink_softmax{.logits = logits},
-                     .query = rope{rotations::plain(8)},
-                     .key = rope{rotations::plain(8)},
-                     .value = rope{rotations::plain(6)},
-                     .output = rope{rotations::plain(6)}};
-  }, {.b = 2, .h = 2, .kv = 1, .d = 8, .dv = 6});
+  check<double>(m, m.tokens(),
+                [&](const auto& mask) {
+                  return attention{.mask = mask,
+                                   .score = alibi{slopes},
+                                   .normalizer = sink_softmax{.logits = logits},
+                                   .query = rope{rotations::plain(8)},
+                                   .key = rope{rotations::plain(8)},
+                                   .value = rope{rotations::plain(6)},
+                                   .output = rope{rotations::plain(6)}};
+                },
+                {.b = 2, .h = 2, .kv = 1, .d = 8, .dv = 6});
 }
 
 TEST_CASE("Gradients of patches are derivatives") {

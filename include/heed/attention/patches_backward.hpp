@@ -34,8 +34,8 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
   using base::spec_, base::p_, base::x_, base::g_, base::replay_, base::sums_, base::store;
   using base::W, base::widest, base::own;
   using typename base::B;
-  using plan = decltype(plan_patches(std::declval<const decltype(Spec::mask)&>(), index{},
-                                     index{}));
+  using plan =
+      decltype(plan_patches(std::declval<const decltype(Spec::mask)&>(), index{}, index{}));
   static constexpr bool hides = plan::hides;
   using head_type = head_rows<T, Arch, Spec, hides>;
 
@@ -79,8 +79,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
     take(need, none_yet, empty);
     const index task = std::max(static_cast<index>(need.bytes()),
                                 aligned_bytes(staging() + sum_width_, sizeof(T)));
-    for (index i = 0; i < workers; ++i)
-      scratch.worker(i).reserve(static_cast<std::size_t>(task));
+    for (index i = 0; i < workers; ++i) scratch.worker(i).reserve(static_cast<std::size_t>(task));
 
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first), pieces = rows_.pieces();
@@ -100,9 +99,8 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
           const index source = i % pieces * head_type::piece,
                       keys = std::min(head_type::piece, p_.shape.keys - source);
           x.finite[i % pieces] =
-              x.rows.finite[i % pieces] &&
-              simd::all_finite(x.rows.k + source * x.rows.k_stride, x.rows.k_stride, keys,
-                               rows_.width());
+              x.rows.finite[i % pieces] && simd::all_finite(x.rows.k + source * x.rows.k_stride,
+                                                            x.rows.k_stride, keys, rows_.width());
         }
       });
       executor.for_each(count * shares_, [&](index i, index worker) {
@@ -128,8 +126,8 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
     bool finite = true;
     T *q = nullptr, *q_rows = nullptr, *d_out = nullptr, *d_out_rows = nullptr, *dq = nullptr;
     T *max = nullptr, *sum = nullptr, *delta = nullptr;
-    T *p = nullptr, *ds = nullptr;    // [key][lane]
-    T *dk = nullptr, *dv = nullptr;   // of the patch, strips
+    T *p = nullptr, *ds = nullptr;   // [key][lane]
+    T *dk = nullptr, *dv = nullptr;  // of the patch, strips
     T* staged = nullptr;
   };
 
@@ -324,8 +322,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
     for (index key = i * head_type::piece; key < last; ++key) {
       std::fill_n(grad, 2 * row_width(), T(0));
       for (index share = 0; share < shares_; ++share) {
-        const T* const source =
-            d.sums + share * sum_bytes_ / index(sizeof(T)) + key * sum_width_;
+        const T* const source = d.sums + share * sum_bytes_ / index(sizeof(T)) + key * sum_width_;
         for (index c = 0; c < q_.channels; ++c) grad[c] += source[c];
         for (index c = 0; c < v_.channels; ++c) value_grad[c] += source[q_.width() + c];
       }
