@@ -66,7 +66,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
 
   void run(const executor_ref& executor, workspace& scratch) {
     const index heads = p_.shape.batch * p_.shape.kv_heads, workers = executor.workers();
-    const index size = rows_.bytes() + flag_bytes_ + shares_ * sum_bytes_;
+    const index size = rows_.bytes() + flag_bytes_ + touched_bytes + shares_ * sum_bytes_;
     const index wave = std::clamp<index>(tuned::in_flight / std::max<index>(size, 1),
                                          std::min(workers, heads), std::max<index>(heads, 1));
     scratch.crew(workers);
@@ -86,10 +86,11 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
       const auto at = [&](index i) {
         const index of = first + i;
         std::byte* const source = memory + i * size;
-        head x{of / p_.shape.kv_heads, of % p_.shape.kv_heads, {}, nullptr, nullptr};
+        head x{of / p_.shape.kv_heads, of % p_.shape.kv_heads, {}, nullptr, nullptr, nullptr};
         x.rows = rows_.located(x.b, x.kv, source);
         x.finite = reinterpret_cast<unsigned char*>(source + rows_.bytes());
-        x.sums = reinterpret_cast<T*>(source + rows_.bytes() + flag_bytes_);
+        x.touched = reinterpret_cast<span*>(source + rows_.bytes() + flag_bytes_);
+        x.sums = reinterpret_cast<T*>(source + rows_.bytes() + flag_bytes_ + touched_bytes);
         return x;
       };
       executor.for_each(count * pieces, [&](index i, index) {
@@ -114,11 +115,13 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
 
  private:
   static constexpr index most_shares = 8;
+  static constexpr index touched_bytes = index(arena::rounded(most_shares * sizeof(span)));
 
   struct head {
     index b, kv;
     rows_of_head<T> rows;
     unsigned char* finite;  // by piece, keys as well
+    span* touched;          // keys that a share has sums of
     T* sums;                // [share][key][channel]: dK and dV
   };
   struct panel {
@@ -161,14 +164,15 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
     panel p;
     take(scratch, x, p);
     T* const sums = d.sums + share * sum_bytes_ / index(sizeof(T));
-    std::fill_n(sums, p_.shape.keys * sum_width_, T(0));
+    span& touched = d.touched[share];
+    touched = {};
     const index last = plan_.count() * (share + 1) / shares_;
     for (index i = plan_.count() * share / shares_; i < last; ++i) {
       plan_.fill(i, x);
       const bool open = x.open();
       const bool finite = open || all_finite(d, x);
-      std::fill_n(p.dk, plan_.most_keys() * q_.width(), T(0));
-      std::fill_n(p.dv, plan_.most_keys() * v_.width(), T(0));
+      std::fill_n(p.dk, x.count * q_.width(), T(0));
+      std::fill_n(p.dv, x.count * v_.width(), T(0));
       const index vectors = (x.rows + W - 1) / W,
                   cuts = (vectors + tuned::vectors - 1) / tuned::vectors,
                   lanes = cuts == 0 ? W : (vectors + cuts - 1) / cuts * W;
@@ -183,12 +187,25 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
             step(p, x, d, {key, std::min(key + most, x.count)}, open, finite);
           finish_queries(p, x, d.b);
         }
+      touch(x, touched, sums);
       for (index j = 0; j < x.count; ++j) {
         T* const to = sums + x.keys[j] * sum_width_;
-        q_.unpack(p.dk, plan_.most_keys(), j, to, true);
-        v_.unpack(p.dv, plan_.most_keys(), j, to + q_.width(), true);
+        q_.unpack(p.dk, x.count, j, to, true);
+        v_.unpack(p.dv, x.count, j, to + q_.width(), true);
       }
     }
+  }
+  // The sums of a share begin at zero as far as its patches reach.
+  void touch(const patch<T>& x, span& touched, T* sums) const {
+    if (x.count == 0) return;
+    const auto [low, high] = std::minmax_element(x.keys, x.keys + x.count);
+    const span all = touched.empty()
+                         ? span{*low, *high + 1}
+                         : span{std::min(touched.begin, *low), std::max(touched.end, *high + 1)};
+    if (touched.empty()) touched = {all.begin, all.begin};
+    std::fill(sums + all.begin * sum_width_, sums + touched.begin * sum_width_, T(0));
+    std::fill(sums + touched.end * sum_width_, sums + all.end * sum_width_, T(0));
+    touched = all;
   }
   bool all_finite(const head& d, const patch<T>& x) const {
     bool all = true;
@@ -203,7 +220,6 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
     T* const out = grads + W * width;
     p.finite = true;
     for (index lane = 0; lane < p.pitch; lane += W) {
-      std::fill_n(queries, 2 * W * width, T(0));
       for (index j = 0; j < W; ++j) {
         const index r = lane + j;
         row_state<T> state = replayed<T>(-std::numeric_limits<double>::infinity());
@@ -220,6 +236,9 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
           this->load_gradient(at, b, grad, out, sums_.of(0));
           p.delta[r] = this->product(grad, out) - this->lse_gradient(at, b);
           state = replay_.states(b, p.h, token);
+        } else {
+          std::fill_n(queries + j * width, width, T(0));
+          std::fill_n(grads + j * width, width, T(0));
         }
         p.max[r] = state.max, p.sum[r] = state.sum;
       }
@@ -271,7 +290,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
                                  B(spec_.normalizer.dscore(zero, weight, dp, delta, row))));
       }
     }
-    const index most = plan_.most_keys();
+    const index most = x.count;
     if (!open && !(finite && p.finite)) {
       add_rows_selected(v_, p.p, p.pitch, count, p.pitch, p.d_out_rows, p.pitch, 0, p.dv, most,
                         keys.begin, false);
@@ -320,12 +339,16 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
     double* const sum = sums_.of(0);
     const index last = std::min((i + 1) * head_type::piece, p_.shape.keys);
     for (index key = i * head_type::piece; key < last; ++key) {
-      std::fill_n(grad, 2 * row_width(), T(0));
+      T* const both = rest + staging() - 3 * row_width();
+      std::fill_n(both, sum_width_, T(0));
       for (index share = 0; share < shares_; ++share) {
+        if (key < d.touched[share].begin || key >= d.touched[share].end) continue;
         const T* const source = d.sums + share * sum_bytes_ / index(sizeof(T)) + key * sum_width_;
-        for (index c = 0; c < q_.channels; ++c) grad[c] += source[c];
-        for (index c = 0; c < v_.channels; ++c) value_grad[c] += source[q_.width() + c];
+        for (index c = 0; c < sum_width_; c += W)
+          simd::store(both + c, B(simd::load<T, Arch>(both + c) + simd::load<T, Arch>(source + c)));
       }
+      std::copy_n(both, q_.channels, grad);
+      std::copy_n(both + q_.width(), v_.channels, value_grad);
       const row_position at{d.b, d.kv, key, key};
       if constexpr (base::template has_prologue<false, decltype(Spec::key)>())
         p_.load_key(d.b, d.kv, key, row);
