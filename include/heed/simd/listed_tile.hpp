@@ -176,9 +176,9 @@ HEED_NOINLINE void listed_accumulate_selected(index vectors, const T* p, index p
 template <class T, class Arch>
 HEED_NOINLINE void listed_to_lanes(const T* rows, index stride, const index* at, index count,
                                    index columns, T factor, T* out, index pitch) {
-  constexpr index W = width<T, Arch>;
   index c = 0;
 #if defined(HEED_HAS_SHUFFLE)
+  constexpr index W = width<T, Arch>;
   if constexpr (W > 1) {
     typedef T vec __attribute__((vector_size(sizeof(T) * W), aligned(alignof(T)), may_alias));
     typedef T reg __attribute__((vector_size(sizeof(T) * W)));
@@ -186,7 +186,7 @@ HEED_NOINLINE void listed_to_lanes(const T* rows, index stride, const index* at,
       reg r[W];
       HEED_UNROLL for (index i = 0; i < W; ++i) r[i] =
           i < count ? *reinterpret_cast<const vec*>(rows + at[i] * stride + c) * factor : reg{};
-      detail::butterflies<int(W / 2)>(r);
+      detail::transpose_registers<T>(r);
       HEED_UNROLL for (index i = 0; i < W; ++i) * reinterpret_cast<vec*>(out + (c + i) * pitch) =
           r[i];
     }
@@ -202,9 +202,9 @@ HEED_NOINLINE void listed_to_lanes(const T* rows, index stride, const index* at,
 template <class T, class Arch>
 HEED_NOINLINE void listed_from_lanes(const T* in, index pitch, const index* at, index count,
                                      index columns, const T* factor, T* rows, index stride) {
-  constexpr index W = width<T, Arch>;
   index c = 0;
 #if defined(HEED_HAS_SHUFFLE)
+  constexpr index W = width<T, Arch>;
   if constexpr (W > 1) {
     typedef T vec __attribute__((vector_size(sizeof(T) * W), aligned(alignof(T)), may_alias));
     typedef T reg __attribute__((vector_size(sizeof(T) * W)));
@@ -213,7 +213,7 @@ HEED_NOINLINE void listed_from_lanes(const T* in, index pitch, const index* at, 
       reg r[W];
       HEED_UNROLL for (index i = 0; i < W; ++i) r[i] =
           *reinterpret_cast<const vec*>(in + (c + i) * pitch) * by;
-      detail::butterflies<int(W / 2)>(r);
+      detail::transpose_registers<T>(r);
       HEED_UNROLL for (index i = 0; i < W; ++i) if (i < count) *
           reinterpret_cast<vec*>(rows + at[i] * stride + c) = r[i];
     }

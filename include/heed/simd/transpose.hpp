@@ -84,6 +84,12 @@ template <class V, std::size_t W> HEED_INLINE void transpose_floats(V (&r)[W]) {
     }
   }
 }
+template <class T, class V, std::size_t W> HEED_INLINE void transpose_registers(V (&r)[W]) {
+  if constexpr (sizeof(T) == 4 && W >= 4)
+    transpose_floats(r);
+  else
+    butterflies<int(W / 2)>(r);
+}
 // A W × W block of which `rows` rows are read, zeros standing for the rest, and `columns` written.
 // `factor` is one number, or one a column of `in`.
 template <class T, class Arch, class F>
@@ -95,10 +101,7 @@ HEED_INLINE void transpose_square(const T* in, index in_stride, index rows, F fa
   reg r[W];
   HEED_UNROLL for (index i = 0; i < W; ++i) r[i] =
       i < rows ? *reinterpret_cast<const vec*>(in + i * in_stride) * factor : reg{};
-  if constexpr (sizeof(T) == 4 && W >= 4)
-    transpose_floats(r);
-  else
-    butterflies<int(W / 2)>(r);
+  transpose_registers<T>(r);
   HEED_UNROLL for (index i = 0; i < W; ++i) if (i < columns) *
       reinterpret_cast<vec*>(out + i * out_stride) = r[i];
 }

@@ -195,12 +195,14 @@ TEST_CASE("Every policy is as elsewhere") {
 }
 
 TEST_CASE("A bias by place is that of every pair") {
-  // Few and many heads of a group, patches of equal and of different forms.
+  // Many heads of a group share room for the numbers of one; maps so large that a task has patches
+  // of more forms than one.
   for (const index heads : {1, 4, 40}) {
     const auto table = random<float>({1, heads, 81, 1}, 4);
-    const neighborhood<2> m{{19, 14}, {5, 4}, {2, 3}};
-    const sizes x{.b = 2, .h = heads, .kv = 1};
-    check<float>(attention{.mask = m, .score = softcap{9} | image_bias{table.in(), 14, 5}}, x,
+    const index high = heads == 40 ? 12 : 40, wide = heads == 40 ? 14 : 36;
+    const neighborhood<2> m{{high, wide}, {5, 4}, {2, 3}};
+    const sizes x{.b = 3, .h = heads, .kv = 1, .d = 3, .dv = 2};
+    check<float>(attention{.mask = m, .score = softcap{9} | image_bias{table.in(), wide, 5}}, x,
                  m.tokens());
     check<float>(attention{.mask = remainders{13, 60}, .score = image_bias{table.in(), 6, 5}}, x,
                  60);
