@@ -49,7 +49,7 @@ template <class T, class Arch> class local_forward {
 
   void one(index b, const local_tile& t, const local_unit& u, arena& from) const {
     const local_tile seen = plan_.around(t);
-    const bool in_place = plan::plain(p_.x, u) && seen.x0 >= 0;
+    const bool in_place = plan::in_place(p_.x, u, seen);
     arena_size size;
     scratch(size, p_, plan_, in_place);
     from.reserve(size.bytes());
@@ -59,16 +59,15 @@ template <class T, class Arch> class local_forward {
     m.x = x.data, m.x_line = x.line, m.x_column = x.column;
     m.bias = s.bias, m.channels = u.vectors, m.add = p_.add;
     load_bias(u, s.bias);
-    const local_tile own = p_.turned ? seen : t;  // whose weights
+    index w_line = 0;
     if (p_.each())
-      load_positions(b, own, u, s, m);
+      load_positions(b, t, p_.turned ? seen : t, u, s, m, w_line);
     else
       load_channels(b, u, s, m);
+    const index w_at = m.w_at;
     for (index y = t.y0; y < t.y1; ++y) {
       m.x_at = x.at(y - p_.before(0), t.x0 - p_.before(1));
-      if (p_.each())
-        m.w_at = last_plane(own) + (y - (p_.turned ? p_.before(0) : 0) - own.y0) * line_of(own) +
-                 t.x0 - (p_.turned ? p_.before(1) : 0) - own.x0;
+      m.w_at = w_at + (y - t.y0) * w_line;
       line(b, y, t, u, seen, s, m);
     }
   }
@@ -123,18 +122,30 @@ template <class T, class Arch> class local_forward {
     m.w = s.w, m.w_column = step, m.w_line = step * p_.taps[1];
     m.w_at = p_.turned ? (p_.weights() - 1) * u.pitch : 0;
   }
-  // Turned, the first tap is the last one.
-  index last_plane(const local_tile& own) const {
-    return p_.turned ? (p_.weights() - 1) * own.lines() * line_of(own) : 0;
-  }
-  static index line_of(const local_tile& own) { return plan::whole(own.columns()); }
-  void load_positions(index b, const local_tile& own, const local_unit& u, const scratch& s,
-                      mix_rows<T>& m) const {
-    const index line = line_of(own), plane = own.lines() * line;
-    load_position_weights<T, Arch>(p_, p_.item(b), u.kernel, own, s.w, s.room, s.share);
-    m.w = s.w;
-    m.w_column = p_.turned ? 1 - plane : plane;
-    m.w_line = p_.turned ? line - plane * p_.taps[1] : plane * p_.taps[1];
+  // Weights of the positions `own`: prepared, or where they need nothing, in place. Turned, taps
+  // lie as far apart as positions do, and a copy is faster.
+  void load_positions(index b, const local_tile& t, const local_tile& own, const local_unit& u,
+                      const scratch& s, mix_rows<T>& m, index& w_line) const {
+    const operand& w = p_.weight;
+    const bool in_place =
+        !p_.turned && p_.rule == weighting::as_given && w.type == element_of<T>::value;
+    // From a tap, a position, a line to the next one; and where position (0, 0) would be.
+    index tap = 0, step = 1, first = 0;
+    if (in_place) {
+      tap = w.stride[3], step = w.stride[2], w_line = p_.size[1] * step;
+      m.w = static_cast<const T*>(w.row(p_.item(b), u.kernel, 0));
+    } else {
+      load_position_weights<T, Arch>(p_, p_.item(b), u.kernel, own, s.w, s.room, s.share);
+      w_line = plan::whole(own.columns()), tap = own.lines() * w_line;
+      first = -own.y0 * w_line - own.x0;
+      m.w = s.w;
+    }
+    m.w_step = step, m.w_column = tap, m.w_line = p_.taps[1] * tap;
+    m.w_at = first + t.y0 * w_line + t.x0 * step;
+    if (!p_.turned) return;
+    // The first tap is the last one, of the position that the first one meets.
+    m.w_at += (p_.weights() - 1) * tap - p_.before(0) * w_line - p_.before(1) * step;
+    m.w_line = w_line - m.w_line, m.w_column = step - tap;
   }
 
   const local_problem& p_;

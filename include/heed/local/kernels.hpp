@@ -19,7 +19,7 @@ struct tap_range {
 template <class T> struct mix_rows {
   const T* w =
       nullptr;  // of the first tap of the first position, `w_at` on, as x: it may be outside
-  index w_at = 0, w_line = 0, w_column = 0;
+  index w_at = 0, w_line = 0, w_column = 0, w_step = 0;  // the last: of the next position
   const T* x = nullptr;
   index x_at = 0, x_line = 0, x_column = 0;
   T* y = nullptr;
@@ -63,7 +63,7 @@ HEED_INLINE void mix_block(const mix_rows<T>& m, const tap_range& taps, index at
               simd::fma(weight, simd::load<T, Arch>(x + r * m.x_column + v * W), sum[r][v]);
         } else {
           HEED_UNROLL for (int r = 0; r < R; ++r) sum[r][v] =
-              simd::fma(Weights::template of<T, Arch>(w, at + r, 0),
+              simd::fma(Weights::template of<T, Arch>(w, (at + r) * m.w_step, 0),
                         simd::load<T, Arch>(x + r * m.x_column + v * W), sum[r][v]);
         }
       }
@@ -85,7 +85,13 @@ HEED_NOINLINE void mix_line(const mix_rows<T>& m, const tap_range& taps, index a
   constexpr index W = simd::width<T, Arch>;
   if constexpr (std::is_same_v<Weights, position_weights>) {
     const index wide = m.channels / (4 * W) * 4 * W;
+    // Kernels that lie apart, a position's beside those of other channels, are asked for early.
+    const index ahead = m.w_column == 1 && m.w_step > 1 ? taps.columns - taps.column : 0;
     for (; at + 8 <= end; at += 8) {
+      for (index r = 8; r < 16 && ahead > 0; ++r)
+        for (index i = taps.line; i < taps.lines; ++i)
+          simd::prefetch(m.w + (m.w_at + i * m.w_line + (at + r) * m.w_step),
+                         ahead * index(sizeof(T)));
       for (index r = 0; r < 8 && wide > 0; r += 2)
         for (index c = 0; c < wide; c += 4 * W)
           mix_block<T, Arch, Weights, 2, 4>(m, taps, at + r, c);

@@ -46,7 +46,8 @@ template <class T, class Arch> struct lane_weights {
           sum = sum + e;
           put(j, i, e);
         }
-        for (index j = 0; j < taps; ++j) put(j, i, at(j, i) / sum);
+        const B part = B(T(1)) / sum;
+        for (index j = 0; j < taps; ++j) put(j, i, at(j, i) * part);
       } else {
         const B off = simd::load<T, Arch>(share + i) * mean(w, i);
         for (index j = 0; j < taps; ++j) put(j, i, at(j, i) - off);
