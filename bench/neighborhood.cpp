@@ -4,7 +4,8 @@
 //   neighborhood3/<window>/d<D>/<grid>/t<threads>
 //   neighborhood_strided/k<window>s<stride>/...        GNA: `stride` queries share a window
 //   neighborhood_dilated/k<window>x<dilation>/...
-//   neighborhood_backward/...                          `of_forward`: its share over the forward's
+//   neighborhood_backward/..., neighborhood3_backward/...
+//                                      `of_forward`: their share of peak over the forward's
 // With --peers one thread is timed against kernels in the way of NATTEN's: vs_natten.
 // --scaling instead times 28² to 512² maps under windows of 3² to 31². The time a pair, `ps_pair`,
 // steps up by what reading a pixel costs once the operands leave the cache; it fails where it is
@@ -41,8 +42,9 @@ template <int N> struct call {
   }
   void forward() {
     on_threads([&](const heed::executor_ref& on) {
-      heed::attend(spec, rows(q), rows(k), rows(v), {.out = rows(out), .lse = rows(lse)}, on,
-                   scratch);
+      heed::outputs to{.out = rows(out)};
+      if (!d_out.empty()) to.lse = rows(lse);
+      heed::attend(spec, rows(q), rows(k), rows(v), to, on, scratch);
     });
   }
   void backward() {
@@ -135,7 +137,8 @@ template <int N> void add(bench::suite& all, const std::string& name, const wind
 }
 template <int N> void add_backward(bench::suite& all, const std::string& name, const windows& w) {
   const std::string full = name + "/t" + std::to_string(w.threads);
-  all.add("neighborhood_backward" + full, w.form(), [w](trial& t) { backward<N>(t, w); });
+  const std::string kind = N == 3 ? "neighborhood3_backward" : "neighborhood_backward";
+  all.add(kind + full, w.form(), [w](trial& t) { backward<N>(t, w); });
 }
 
 std::string number(index n) { return std::to_string(n); }
@@ -152,7 +155,7 @@ void add_all(bench::suite& all, int threads) {
   const windows deep{
       .size = {16, 32, 32}, .window = {5, 7, 7}, .heads = 4, .dim = 32, .threads = threads};
   add<3>(all, "3/5x7x7/d32/16x32x32", deep);
-  add_backward<3>(all, "/3/5x7x7/d32/16x32x32", deep);
+  add_backward<3>(all, "/5x7x7/d32/16x32x32", deep);
   for (const auto& [window, stride] : {std::pair<index, index>{8, 4}, {16, 8}, {16, 16}}) {
     windows w = bench::square_windows(window, 128, 4, 32, threads);
     w.stride = {1, stride, stride};
