@@ -33,18 +33,18 @@ inline index flat(const indices& extent, const indices& at) {
 /// (−s, end) of every axis of the rolled grid, partition.
 inline std::vector<window_slots> windows(const indices& size, const indices& window,
                                          const indices& shift) {
-  const std::size_t axes = size.size();
-  indices padded(axes), blocks(axes);
-  for (std::size_t n = 0; n < axes; ++n) {
+  const std::size_t dimensions = size.size();
+  indices padded(dimensions), blocks(dimensions);
+  for (std::size_t n = 0; n < dimensions; ++n) {
     blocks[n] = (size[n] + window[n] - 1) / window[n];
     padded[n] = blocks[n] * window[n];
   }
   std::vector<window_slot> rolled;
   each_place(padded, [&](const indices& at) {
-    indices from(axes);
+    indices from(dimensions);
     bool inside = true;
     index region = 0;
-    for (std::size_t n = 0; n < axes; ++n) {
+    for (std::size_t n = 0; n < dimensions; ++n) {
       from[n] = (at[n] + shift[n]) % padded[n];
       inside = inside && from[n] < size[n];
       const index slice = at[n] < padded[n] - window[n] ? 0 : at[n] < padded[n] - shift[n] ? 1 : 2;
@@ -56,8 +56,8 @@ inline std::vector<window_slots> windows(const indices& size, const indices& win
   each_place(blocks, [&](const indices& block) {
     all.emplace_back();
     each_place(window, [&](const indices& in) {
-      indices at(axes);
-      for (std::size_t n = 0; n < axes; ++n) at[n] = block[n] * window[n] + in[n];
+      indices at(dimensions);
+      for (std::size_t n = 0; n < dimensions; ++n) at[n] = block[n] * window[n] + in[n];
       all.back().push_back(rolled[static_cast<std::size_t>(flat(padded, at))]);
     });
   });
