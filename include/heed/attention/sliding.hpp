@@ -286,14 +286,11 @@ template <class T, class Arch, class Spec> class sliding {
   }
 
   void modify(const place& at, const block& x, index r, const met_row<T>& k, T* s) const {
-    index q[W], key[W];
-    for (index l = 0; l < W; ++l) {
-      const index lane = std::min(l, x.lanes - 1);
-      q[l] = at.token(r, x.x + lane);
-      key[l] = at.part.grid.token(k.z, k.y, x.first + x.from.from[lane]);
-    }
-    modify_pairs<Arch>(spec_.score, {at.s.b, at.h, q, key, 0, at.step(), x.lanes, x.taps}, s);
+    const met_pairs<T, Arch, grid_axes<decltype(Spec::mask)>> pairs(
+        spec_.mask, at.part.grid, at.s.b, at.h, at.z, at.y + r, x, k.z, k.y);
+    modify_pairs<Arch>(spec_.score, pairs.taps, s);
   }
+
   row_state<B> state(index r, const tiles& t) const {
     return {simd::load<T, Arch>(t.max + r * W), simd::load<T, Arch>(t.sum + r * W)};
   }

@@ -286,20 +286,9 @@ template <class T, class Arch, class Spec> class sliding_backward {
              const tiles& t) const {
     const index size = x.taps * W;
     std::copy_n(s, size, p);
-    index lane_tokens[W], met_tokens[W];
-    [[maybe_unused]] pair_taps pairs{at.part.b, at.h, lane_tokens, met_tokens,
-                                     0,         0,    x.lanes,     x.taps};
-    if constexpr (has_score<Spec>) {
-      for (index l = 0; l < W; ++l) {
-        const index lane = std::min(l, x.lanes - 1);
-        lane_tokens[l] = at.token(r, x.x + lane);
-        met_tokens[l] = at.part.grid.token(k.z, k.y, x.first + x.from.from[lane]);
-      }
-      (Who == meeting::keys ? pairs.k_step : pairs.q_step) = at.step();
-      if (Who == meeting::queries) std::swap(pairs.q, pairs.k);
-      modify_pairs<Arch>(spec_.score, pairs, p);
-      // Scores that the normaliser saw, for its derivative.
-    }
+    const met_pairs<T, Arch, grid_axes<decltype(Spec::mask)>> pairs(
+        spec_.mask, at.part.grid, at.part.b, at.h, at.z, at.y + r, x, k.z, k.y);
+    if constexpr (has_score<Spec>) modify_pairs<Arch>(spec_.score, pairs.taps, p);
     const auto moved = [&](const T* from) {
       const B y = simd::load<T, Arch>(from);
       return order ? (*order)(y) : y;
@@ -318,7 +307,7 @@ template <class T, class Arch, class Spec> class sliding_backward {
                                                     simd::load<T, Arch>(ds + i), d, state)));
     }
     if (x.masked) x.hide(p, T(0)), x.hide(ds, T(0));
-    if constexpr (has_score<Spec>) slope_pairs<Arch>(spec_.score, pairs, s, ds);
+    if constexpr (has_score<Spec>) slope_pairs<Arch>(spec_.score, pairs.taps, s, ds);
   }
 
   template <meeting Who> void finish(const place& at, const block& x, const tiles& t) const {

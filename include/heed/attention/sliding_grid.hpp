@@ -4,6 +4,7 @@
 #pragma once
 
 #include <heed/neighborhood/natten.hpp>
+#include <heed/score/pairs.hpp>
 #include <heed/simd/pick.hpp>
 
 namespace heed::detail {
@@ -94,6 +95,43 @@ template <class T, class Arch> struct lane_block {
                                     simd::load<T, Arch>(s), B(instead))));
     }
   }
+};
+
+// The pairs of a block of places of row `r` below (z, y) and a row that it meets, as score
+// modifiers are told of them.
+template <class T, class Arch, int N> struct met_pairs {
+  static constexpr index W = simd::width<T, Arch>;
+  index place[W], met[W], on[W], apart[N];
+  pair_taps taps;
+
+  met_pairs(const neighborhood<N>& of, const sliding_grid& grid, index b, index h, index z, index y,
+            const lane_block<T, Arch>& x, index met_z, index met_y) {
+    const bool keys = grid.who == meeting::keys;
+    const index sign = keys ? 1 : -1;
+    for (index l = 0; l < W; ++l) {
+      const index lane = std::min(l, x.lanes - 1);
+      place[l] = grid.token(z, y, x.x + lane);
+      met[l] = grid.token(met_z, met_y, x.first + x.from.from[lane]);
+      on[l] = sign * (x.from.from[lane] - lane);
+    }
+    const index all[3] = {met_z - z, met_y - y, x.first - x.x};
+    for (int n = 0; n < N; ++n) apart[n] = sign * all[3 - N + n];
+    taps = {b,
+            h,
+            keys ? place : met,
+            keys ? met : place,
+            keys ? 0 : grid.step[2],
+            keys ? grid.step[2] : 0,
+            x.lanes,
+            x.taps,
+            N,
+            of.size.data(),
+            of.dilation.data(),
+            apart,
+            on};
+  }
+  met_pairs(const met_pairs&) = delete;  // refers to itself
+  met_pairs& operator=(const met_pairs&) = delete;
 };
 
 }  // namespace heed::detail

@@ -38,16 +38,12 @@ template <class T, class Arch> struct sliding_plan {
   sliding_plan(const neighborhood<N>& of, meeting m, const problem_shape& shape, index channels,
                index copies)
       : who(m), batch(shape.batch), kv_heads(shape.kv_heads), groups(sliding_grid::groups(of)) {
-    const sliding_grid grid(of, 0, m);
-    // Keys near an end are seen by up to half as many queries more.
-    const auto most = [&](int a) {
-      const index w = grid.axis[a].window;
-      return m == meeting::keys ? w : std::min(w + w / 2, grid.length[a]);
-    };
+    // The first group of a dilation has the longest axes, the last one the shortest.
+    const sliding_grid grid(of, 0, m), shortest(of, groups - 1, m);
     stay = grid.axis[0].window > 1 ? 2 * R : R;
-    deep = most(0), high = std::min(most(1) + stay - 1, grid.length[1]);
-    // A lane that is further on than its number takes more taps.
-    taps = m == meeting::keys ? most(2) : 2 * grid.axis[2].window + 1;
+    deep = std::max(reach(grid, 0, 1), reach(shortest, 0, 1));
+    high = std::max(reach(grid, 1, stay), reach(shortest, 1, stay));
+    taps = std::max(most_taps(grid), most_taps(shortest));
     const index beyond = taps + W + (m == meeting::keys ? 0 : grid.axis[2].window);
     const index in_row = (grid.length[2] + W - 1) / W;
     index many = in_row;
@@ -97,6 +93,20 @@ template <class T, class Arch> struct sliding_plan {
   }
 
  private:
+  // Rows that `count` neighbours along an axis meet. Keys near both ends are seen by more queries
+  // than others.
+  static index reach(const sliding_grid& grid, int a, index count) {
+    index most = 0;
+    for (index i = 0; i < grid.length[a]; i += count)
+      most = std::max(most, grid.met(a, i, std::min(i + count, grid.length[a])).size());
+    return grid.who == meeting::keys ? std::min(most + count, grid.length[a]) : most;
+  }
+  static index most_taps(const sliding_grid& grid) {
+    index most = 0;
+    for (index x = 0; x < grid.length[2]; x += W)
+      most = std::max(most, lane_block<T, Arch>(grid, x, std::min(W, grid.length[2] - x)).taps);
+    return most;
+  }
   place_rows at(const sliding_part& p, index z, index y) const {
     const index end = std::min(y - (y - p.y.begin) % stay + stay, p.y.end);
     return {z, y, std::clamp<index>(end - y, 0, R)};

@@ -5,7 +5,9 @@
 // `slot` are those of the first lane. One that reads tables by row or slot is called pair by pair.
 #pragma once
 
+#include <heed/core/storage.hpp>
 #include <heed/score/gradient.hpp>
+#include <heed/score/listed_places.hpp>
 #include <heed/score/row.hpp>
 
 namespace heed {
@@ -16,6 +18,11 @@ struct pair_taps {
   index b, h;
   const index *q, *k;
   index q_step, k_step, lanes, taps;
+  // On a grid of `axes` axes, slowest first: its sizes and dilations, and how many places the key
+  // is beyond the query in lane 0 of tap 0; lanes are `on[l]` places further.
+  index axes = 0;
+  const index *size = nullptr, *dilation = nullptr, *apart = nullptr;
+  const index* on = nullptr;
 };
 
 namespace detail {
