@@ -54,10 +54,55 @@ template <class T, class F> void each_pair(const pair_taps& in, index width, con
 
 }  // namespace detail
 
+namespace detail {
+
+// A table by place on the grid of the pairs: entries lie side by side along the taps. False, and
+// nothing done, where the bias is of another grid.
+template <class Arch, class S, class T> bool add_by_place(const S& f, const pair_taps& in, T* s) {
+  using B = simd::batch<T, Arch>;
+  constexpr index W = simd::width<T, Arch>;
+  if (in.axes != static_cast<index>(f.size.size()) ||
+      !std::equal(f.size.begin(), f.size.end(), in.size) ||
+      !std::equal(f.dilation.begin(), f.dilation.end(), in.dilation))
+    return false;
+  index entry = 0;
+  for (index n = 0; n < in.axes; ++n) {
+    const index w = f.window[static_cast<std::size_t>(n)];
+    entry = entry * (2 * w - 1) + in.apart[n] + w - 1;
+  }
+  const index along = in.q_step == 0 ? 1 : -1, last = f.entries() - 1;
+  bool one = true;
+  for (index l = 0; l < in.lanes; ++l) one &= in.on[l] == 0;
+  const auto add = [&](const auto& value) {
+    for (index t = 0; t < in.taps; ++t, entry += along, s += W) {
+      if (one)
+        simd::store(s, B(simd::load<T, Arch>(s) + B(value(std::clamp<index>(entry, 0, last)))));
+      else
+        for (index l = 0; l < in.lanes; ++l)
+          s[l] += value(std::clamp<index>(entry + in.on[l], 0, last));
+    }
+  };
+  if (f.table.type == element_of<T>::value && f.table.stride[2] == 1)
+    add([table = static_cast<const T*>(broadcast::element_address(f.table, 0, in.h, 0, 0))](
+            index e) { return table[e]; });
+  else
+    add([&](index e) { return broadcast::element<T>(f.table, 0, in.h, e, 0); });
+  return true;
+}
+
+}  // namespace detail
+
 // S[t][lane] <- f(S).
 template <class Arch, class S, class T> void modify_pairs(const S& f, const pair_taps& in, T* s) {
   using B = simd::batch<T, Arch>;
-  if constexpr (detail::takes_key_lanes<S, Arch, T>())
+  if constexpr (bias_by_place<S>)
+    if (detail::add_by_place<Arch>(f, in, s)) return;
+  if constexpr (std::is_same_v<S, none>) {
+    return;
+  } else if constexpr (is_chain<S> && !detail::takes_key_lanes<S, Arch, T>()) {
+    modify_pairs<Arch>(f.first, in, s);
+    modify_pairs<Arch>(f.second, in, s);
+  } else if constexpr (detail::takes_key_lanes<S, Arch, T>())
     detail::each_tap<Arch, T>(in, [&](index i, const auto& at) HEED_INLINE_LAMBDA {
       simd::store(s + i, B(applied(f, simd::load<T, Arch>(s + i), at)));
     });
