@@ -4,4 +4,5 @@
 
 #include <heed/attention.hpp>
 #include <heed/eigen.hpp>
+#include <heed/local.hpp>
 #include <heed/recurrence.hpp>
