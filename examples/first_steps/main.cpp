@@ -224,6 +224,31 @@ void gradients() {
               right ? "" : "  WRONG");
 }
 
+void image() {
+  using heed::as;
+  constexpr Eigen::Index height = 24, width = 30;
+  tensor<5> pixels(1, height, width, 2, 16), picture(1, height, width, 2, 16);
+  tensor<5> expected(1, height, width, 2, 16);
+  pixels.setRandom();
+  Eigen::ThreadPool threads(2);
+  Eigen::ThreadPoolDevice cpu(&threads, 2);
+
+  // [image]
+  // Images [B,Y,X,H,D]: every pixel sees the 7 × 7 around it, shifted inwards at the borders.
+  const heed::attention local{.mask = heed::neighborhood<2>{{height, width}, {7, 7}}};
+  heed::attend(local, as<"BLLHD">(pixels), as<"BLLHD">(pixels), as<"BLLHD">(pixels),
+               as<"BLLHD">(picture), heed::on(cpu));
+  // [/image]
+
+  heed::reference::attend(local, as<"BLLHD">(pixels), as<"BLLHD">(pixels), as<"BLLHD">(pixels),
+                          as<"BLLHD">(expected));
+  const tensor<0> worst = (picture - expected).abs().maximum();
+  const bool right = worst() < 1e-5f;
+  failures += !right;
+  std::printf("%-12s first output %9.6f, off the reference by %.1e%s\n", "image",
+              double(picture.data()[0]), double(worst()), right ? "" : "  WRONG");
+}
+
 }  // namespace
 
 int main() {
@@ -234,5 +259,6 @@ int main() {
   decode();
   gradients();
   recurrent();
+  image();
   return failures == 0 ? 0 : 1;
 }
