@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Neighbourhoods with every kind of policy around them, against the oracle in double; threads.
+// Neighbourhoods with every kind of policy around them, against the oracle in double.
 #include <heed/normalizer/sigmoid.hpp>
 #include <heed/normalizer/sink_softmax.hpp>
 #include <heed/reference/attend.hpp>
@@ -8,7 +8,6 @@
 #include <heed/similarity/distance.hpp>
 
 #include "support/neighborhood.hpp"
-#include "support/weights.hpp"
 
 using namespace heed::test;
 using heed::neighborhood;
@@ -90,11 +89,4 @@ TEST_CASE("neighbourhoods with distances") {
         return heed::attention{.mask = x.grid, .similarity = heed::distance{}};
       },
       4);
-}
-
-TEST_CASE("the number of threads changes no bit of a neighbourhood") {
-  for (const heed::index stride : {1, 2}) {
-    const neighborhood<2> grid{{30, 37}, {5, 7}, {stride, stride}, {1, 2}};
-    check_threads(heed::attention{.mask = grid}, {2, 4, 2, grid.tokens(), grid.tokens(), 16, 16});
-  }
 }

@@ -240,7 +240,7 @@ template <class T, class Arch, class Spec> class sliding_backward {
       for (index r = k.begin; r < k.end; ++r) {
         const index to = r * stride + done[r]++ * row, n = r - k.begin;
         first[n] = t.first + r * width() * W, second[n] = t.second + r * depth() * W;
-        s[n] = t.s + to, p[n] = t.p + to, ds[n] = t.ds + to;
+        s[n] = (has_score<Spec> ? t.s : t.p) + to, p[n] = t.p + to, ds[n] = t.ds + to;
       }
       const index rows = k.end - k.begin;
       simd::slide_scores<T, Arch>(rows, first, k.at.first + offset, pitch, width(), x.taps, order,
@@ -285,10 +285,12 @@ template <class T, class Arch, class Spec> class sliding_backward {
              const simd::picker<T, Arch>* order, const T* max, const T* delta,
              const tiles& t) const {
     const index size = x.taps * W;
-    std::copy_n(s, size, p);
-    const met_pairs<T, Arch, grid_axes<decltype(Spec::mask)>> pairs(
-        spec_.mask, at.part.grid, at.part.b, at.h, at.z, at.y + r, x, k.z, k.y);
-    if constexpr (has_score<Spec>) modify_pairs<Arch>(spec_.score, pairs.taps, p);
+    std::optional<met_pairs<T, Arch, grid_axes<decltype(Spec::mask)>>> pairs;
+    if constexpr (has_score<Spec>) {
+      pairs.emplace(spec_.mask, at.part.grid, at.part.b, at.h, at.z, at.y + r, x, k.z, k.y);
+      std::copy_n(s, size, p);
+      modify_pairs<Arch>(spec_.score, pairs->taps, p);
+    }
     const auto moved = [&](const T* from) {
       const B y = simd::load<T, Arch>(from);
       return order ? (*order)(y) : y;
@@ -307,7 +309,7 @@ template <class T, class Arch, class Spec> class sliding_backward {
                                                     simd::load<T, Arch>(ds + i), d, state)));
     }
     if (x.masked) x.hide(p, T(0)), x.hide(ds, T(0));
-    if constexpr (has_score<Spec>) slope_pairs<Arch>(spec_.score, pairs.taps, s, ds);
+    if constexpr (has_score<Spec>) slope_pairs<Arch>(spec_.score, pairs->taps, s, ds);
   }
 
   template <meeting Who> void finish(const place& at, const block& x, const tiles& t) const {
