@@ -121,6 +121,14 @@ def whole(cases):
     return table(["case", "GFLOP/s", "% of peak, best", "median", "ns", "× ORT", "of 1 K"], rows)
 
 
+def grids(cases):
+    """Neighbourhoods and local mixing."""
+    rows = [[f"`{n}`", f"{c['gflops']:.0f}", share(c, 'share'), share(c, 'share_median'), ratio(c, "natten"),
+             f"{c['of_forward']:.2f}" if "of_forward" in c else ""]
+            for n, c in cases.items() if n.startswith(("neighborhood", "local")) and "gflops" in c]
+    return table(["case", "GFLOP/s", "% of peak, best", "median", "× one pixel at a time", "of the forward share"], rows)
+
+
 def steps(cases):
     rows = [[f"`{n}`", f"{c['best_us']:.1f}", f"{c['gbps']:.1f}", "" if "/one/" in n else share(c, 'share'),
              f"{1 / c['vs_update']:.2f}" if "vs_update" in c else "", ratio(c, "ort")]
@@ -180,12 +188,16 @@ def main():
         parts["kernels"] = kernels(cases)
     if "recurrence" in families:
         parts.update({"recurrences": whole(cases), "steps": steps(cases), "channels": channels(cases)})
+    if any(family.startswith("neighborhood") for family in families):
+        parts["grids"] = grids(cases)
     if words[split + 1:]:
         cases_avx2, context_avx2 = load(words[split + 1:])
         if any(n.startswith("dense/") for n in cases_avx2):
             parts["avx2"] = described(context_avx2) + "\n" + narrow(cases_avx2)
         if any(n.startswith("recurrence/") for n in cases_avx2):
             parts["recurrences, avx2"] = whole(cases_avx2)
+        if any(n.startswith("neighborhood") for n in cases_avx2):
+            parts["grids, avx2"] = grids(cases_avx2)
     page = docs / "benchmarks.md"
     text = page.read_text()
     for name, part in parts.items():
