@@ -52,10 +52,10 @@ template <class T, class F> void each_pair(const pair_taps& in, index width, con
     }
 }
 
-}  // namespace detail
-
-namespace detail {
-
+template <class S>
+concept bias_on_grid = bias_by_place<S> && requires(const S& f, std::size_t n) {
+  { f.size[n] + f.window[n] + f.dilation[n] } -> std::convertible_to<index>;
+};
 // A table by place on the grid of the pairs: entries lie side by side along the taps. False, and
 // nothing done, where the bias is of another grid.
 template <class Arch, class S, class T> bool add_by_place(const S& f, const pair_taps& in, T* s) {
@@ -95,7 +95,7 @@ template <class Arch, class S, class T> bool add_by_place(const S& f, const pair
 // S[t][lane] <- f(S).
 template <class Arch, class S, class T> void modify_pairs(const S& f, const pair_taps& in, T* s) {
   using B = simd::batch<T, Arch>;
-  if constexpr (bias_by_place<S>)
+  if constexpr (detail::bias_on_grid<S>)
     if (detail::add_by_place<Arch>(f, in, s)) return;
   if constexpr (std::is_same_v<S, none>) {
     return;
