@@ -93,6 +93,7 @@ HEED_NOINLINE void attend_backward_any(const Spec& spec, const operand& q, const
     again.out.data = const_cast<void*>(forward.out.data);  // checked, never written
     again.out.type = forward.out.type;
     again.out.extent = forward.out.extent, again.out.stride = forward.out.stride;
+    again.out.batch = forward.out.batch;
   } else {
     again.out.data = &again, again.out.extent = shape;  // not null; allocated once it is checked
   }

@@ -203,16 +203,10 @@ template <class T, class Arch, class Spec> class sliding {
                      t.staged + l * width_);
         simd::to_lanes<T, Arch>(t.staged, width_, x.lanes, width_, scale, q, W);
       }
-      T start_max[W], start_sum[W];
-      for (index l = 0; l < W; ++l) {
-        const index q_token = token + std::min(l, x.lanes - 1) * step;
-        const row_state<T> start =
-            steps_of(spec_.normalizer)
-                .template start<T>(row_position{at.s.b, at.h, q_token, q_token});
-        start_max[l] = start.max, start_sum[l] = start.sum;
-      }
-      std::copy_n(start_max, W, t.max + r * W);
-      std::copy_n(start_sum, W, t.sum + r * W);
+      const row_state<T> start =
+          steps_of(spec_.normalizer).template start<T>(row_position{at.s.b, at.h, token, token});
+      std::fill_n(t.max + r * W, W, start.max);
+      std::fill_n(t.sum + r * W, W, start.sum);
     }
     std::fill_n(t.o, at.rows * channels() * W, T(0));
   }

@@ -83,8 +83,6 @@ template <class T, class Arch> struct lane_block {
     }
     for (index l = 0; l < lanes; ++l) masked |= low[l] != T(0) || high[l] != static_cast<T>(taps);
   }
-  // Places of the row they meet that may be read, from `first` on.
-  index reach() const { return taps + W - 1; }
   // S[tap][lane] = `instead` where the lane does not meet the tap.
   void hide(T* s, T instead) const {
     using B = simd::batch<T, Arch>;

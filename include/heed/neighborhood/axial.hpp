@@ -86,17 +86,6 @@ template <int N> class axial_lines {
   std::size_t count_ = 0;
 };
 
-// The rows of x with a stride a batch item: `attend_backward` takes no more of `out`.
-template <class T> operand dense_copy(const operand& x, std::vector<T>& memory) {
-  if (!x.present() || *std::min_element(x.extent.begin(), x.extent.end()) < 1) return x;
-  const view<T> to = dense_rows(memory, x.extent);
-  for (index b = 0; b < x.extent[0]; ++b)
-    for (index h = 0; h < x.extent[1]; ++h)
-      for (index l = 0; l < x.extent[2]; ++l)
-        simd::load_row(x.type, x.row(b, h, l), x.stride[3], x.extent[3], &to(b, h, l));
-  return to;
-}
-
 }  // namespace detail
 
 // As `attend`, line by line. Throws std::invalid_argument, before anything is written, if an axis
@@ -128,11 +117,7 @@ void attend_along_backward(const axial<N>& a, const Spec& spec, const view<Q>& q
   detail::axial_lines<N> lines("heed::attend_along_backward", a);
   const operand lq = lines.of("q", operand(q)), lk = lines.of("k", operand(k)),
                 lv = lines.of("v", operand(v));
-  saved kept{lines.of("out", forward.out), lines.of("lse", forward.lse)};
-  std::vector<T> copied;
-  if (kept.out.batch &&
-      kept.out.extent == extents{lq.extent[0], lq.extent[1], lq.extent[2], lv.extent[3]})
-    kept.out = detail::dense_copy(kept.out, copied);
+  const saved kept{lines.of("out", forward.out), lines.of("lse", forward.lse)};
   gradients<Spec> lined = to;
   lined.dq = lines.of("dq", to.dq);
   lined.dk = lines.of("dk", to.dk);

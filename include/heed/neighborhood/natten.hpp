@@ -22,6 +22,7 @@
 #include <heed/core/check.hpp>
 #include <heed/mask/concept.hpp>
 #include <heed/neighborhood/axis.hpp>
+#include <heed/neighborhood/grid.hpp>
 #include <heed/neighborhood/patches.hpp>
 
 namespace heed {
@@ -47,17 +48,9 @@ struct neighborhood {
     const auto i = static_cast<std::size_t>(n);
     return {size[i], window[i], stride[i], dilation[i], causal[i]};
   }
-  constexpr index tokens() const {
-    index n = 1;
-    for (const index s : size) n *= s;
-    return n;
-  }
+  constexpr index tokens() const { return detail::grid_tokens(size); }
   // Coordinates of a token.
-  constexpr sizes place(index token) const {
-    sizes at{};
-    for (std::size_t n = N; n-- > 0; token /= size[n]) at[n] = token % size[n];
-    return at;
-  }
+  constexpr sizes place(index token) const { return detail::grid_place(size, token); }
 
   static constexpr bool exact = true;
   constexpr bool operator()(const position& at) const {
