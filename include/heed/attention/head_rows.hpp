@@ -68,7 +68,9 @@ template <class T, class Arch, class Spec, bool Hides> class head_rows {
 
   // Before any task of the head, every piece once.
   void prepare(const rows_of_head<T>& x, index b, index h, index i) const {
-    if (i == 0) prepare_extra(x, b, h);
+    if (i == 0)
+      load_extra<Arch>(spec_, p_.shape, b, h, width_, const_cast<T*>(x.extra_k),
+                       p_.shape.value_depth, const_cast<T*>(x.extra_v));
     const span keys{i * piece, std::min((i + 1) * piece, p_.shape.keys)};
     if (keys.empty()) return;
     const sequence s{.b = b, .batch = b, .keys = p_.shape.keys};
@@ -85,18 +87,6 @@ template <class T, class Arch, class Spec, bool Hides> class head_rows {
   }
 
  private:
-  void prepare_extra([[maybe_unused]] const rows_of_head<T>& x, [[maybe_unused]] index b,
-                     [[maybe_unused]] index h) const {
-    if constexpr (has_extra)
-      for (index j = 0; j < extra_; ++j) {
-        T* const row = const_cast<T*>(x.extra_k) + j * width_;
-        spec_.extra.key(b, h, j, row);
-        rewrite_key<Arch>(spec_, p_.shape.depth, row, {b, h, j, j});
-        spec_.extra.value(b, h, j, const_cast<T*>(x.extra_v) + j * p_.shape.value_depth,
-                          p_.shape.value_depth);
-      }
-  }
-
   const Spec& spec_;
   const problem& p_;
   index width_, pieces_, extra_ = 0, key_bytes_ = 0, value_bytes_ = 0, extra_bytes_ = 0;

@@ -109,7 +109,9 @@ template <class T, class Arch, class Spec> class kv_heads {
   }
 
   void prepare(const kv_head<T>& kv, const sequence& s, index h, index tile, T* staged) const {
-    if (tile == 0) prepare_extra(s, h, kv);
+    if (tile == 0)
+      load_extra<Arch>(spec_, p_.shape, s.b, h, width_, const_cast<T*>(kv.extra_k), channels_,
+                       const_cast<T*>(kv.extra_v));
     const index first = tile * key_tile, count = std::min(key_tile, s.keys - first);
     if (count <= 0) return;
     const span keys{first, first + count};
@@ -134,17 +136,6 @@ template <class T, class Arch, class Spec> class kv_heads {
   bool stages_values() const {
     return p_.source || rewrites_values<Spec> || !simd::stored_as<T>(p_.v);
   }
-  void prepare_extra(const sequence& s, index h, const kv_head<T>& kv) const {
-    if constexpr (has_extra)
-      for (index j = 0; j < extra_; ++j) {
-        T* row = const_cast<T*>(kv.extra_k) + j * width_;
-        spec_.extra.key(s.b, h, j, row);
-        rewrite_key<Arch>(spec_, p_.shape.depth, row, {s.b, h, j, j});
-        spec_.extra.value(s.b, h, j, const_cast<T*>(kv.extra_v) + j * channels_,
-                          p_.shape.value_depth);
-      }
-  }
-
   const Spec& spec_;
   const problem& p_;
   const sequences<decltype(Spec::plan)>& items_;

@@ -115,7 +115,7 @@ template <class T, class Arch, class Spec> class sliding {
     place at{{}, part, {part.b, part.b, 0, tokens, 0, tokens, 0}};
     const index blocks = plan_.fill(part, t.blocks);
     t.ring.start(part.met_x.size());
-    if constexpr (has_extra) load_extra(at, t);
+    load_extra<Arch>(spec_, p_.shape, part.b, part.kv, width_, t.extra_k, channels(), t.extra_v);
     for (place_rows rows = plan_.first(part); rows.rows > 0; rows = plan_.next(part, rows)) {
       static_cast<place_rows&>(at) = rows;
       const index seen = find_rows(part.grid, rows, t.seen, [&](index z, index y) {
@@ -127,15 +127,6 @@ template <class T, class Arch, class Spec> class sliding {
         at.h = part.kv * group + g;
         for (index i = 0; i < blocks; ++i) visit(at, t.blocks[i], seen, t);
       }
-    }
-  }
-
-  void load_extra(const place& at, const tiles& t) const {
-    for (index j = 0; j < extra_; ++j) {
-      T* const row = t.extra_k + j * width_;
-      spec_.extra.key(at.s.b, at.part.kv, j, row);
-      rewrite_key<Arch>(spec_, p_.shape.depth, row, {at.s.b, at.part.kv, j, j});
-      spec_.extra.value(at.s.b, at.part.kv, j, t.extra_v + j * channels(), depth_);
     }
   }
 
