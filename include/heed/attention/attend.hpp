@@ -84,6 +84,16 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
   return p;
 }
 
+// The tile loop along lists of blocks.
+template <class T, class Arch, class Spec>
+void run_listed(const Spec& spec, const problem& p, const executor_ref& executor,
+                workspace& memory) {
+  const auto inside = exchanged(spec, spec.mask.inside(), spec.weights, spec.value, spec.output);
+  stream<T, Arch, std::remove_const_t<decltype(inside)>, decltype(Spec::mask)>(inside, p,
+                                                                               &spec.mask)
+      .run(executor, memory);
+}
+
 // A checked call.
 template <class T, class Arch, class Spec>
 void run(const Spec& spec, const problem& p, const executor_ref& executor,
@@ -99,6 +109,9 @@ void run(const Spec& spec, const problem& p, const executor_ref& executor,
   if constexpr (patches<T, Arch, Spec>::possible)
     if (patches<T, Arch, Spec>::suits(spec, p))
       return patches<T, Arch, Spec>(spec, p).run(executor, memory);
+  if constexpr (lists_blocks<decltype(Spec::mask)>)
+    if (spec.mask.block_rows() >= simd::width<T, Arch>)
+      return run_listed<T, Arch>(spec, p, executor, memory);
   stream<T, Arch, Spec>(spec, p).run(executor, memory);
 }
 

@@ -11,12 +11,16 @@
 //       Oᵀ += Vᵀ P                         [channel][lane]
 //   finish  O · factor, transposed out, lse
 //
+// Where a mask lists blocks (mask/blocks.hpp), panels end where its blocks of rows do and take the
+// listed keys alone; the mask that is asked is the one inside the blocks.
+//
 // Cost per task: 4 · rows · keys · D flops for one pass over K and V from L2; Q, O and S of the
 // task are the only scratch: (rows · (D + Dv) + key_tile · panel) elements a worker. A panel never
 // depends on its neighbours: blocks and threads change no bit.
 #pragma once
 
 #include <heed/attention/kv_heads.hpp>
+#include <heed/attention/listed_runs.hpp>
 #include <heed/attention/panel.hpp>
 #include <heed/attention/written.hpp>
 #include <heed/core/executor.hpp>
@@ -36,11 +40,11 @@ template <class T, class Spec> struct stream_panel : query_panel<T, Spec> {
   bool summed = false;  // whether o may be more than zeros
 };
 
-template <class T, class Arch, class Spec> class stream {
+template <class T, class Arch, class Spec, class Blocks = none> class stream {
   using B = simd::batch<T, Arch>;
   using tuned = simd::shape<T, Arch>;
   static constexpr index W = tuned::lanes, widest = tuned::panel, key_tile = tuned::key_tile;
-  static constexpr bool masks = has_mask<Spec>;
+  static constexpr bool masks = has_mask<Spec>, listed = !std::is_same_v<Blocks, none>;
   static constexpr bool has_extra = !std::is_same_v<decltype(Spec::extra), none>;
   // Where nothing but the normaliser reads the scores, q keeps its digits: it is multiplied by a
   // power of two and the normaliser takes the rest.
@@ -50,9 +54,10 @@ template <class T, class Arch, class Spec> class stream {
   using panel = stream_panel<T, Spec>;
 
  public:
-  stream(const Spec& spec, const problem& p)
+  stream(const Spec& spec, const problem& p, const Blocks* lists = nullptr)
       : spec_(spec),
         p_(p),
+        lists_(lists),
         items_{p, spec.plan},
         kv_(spec, p, items_),
         read_{spec, p},
@@ -60,13 +65,24 @@ template <class T, class Arch, class Spec> class stream {
         group_(p.shape.group()),
         width_(read_.width),
         channels_(kv_.channels()),
-        heads_per_task_(std::clamp<index>(group_, 1, 2 * tuned::panels)),
+        heads_per_task_(std::clamp<index>(std::min(group_, sharing()), 1, 2 * tuned::panels)),
         chunks_((group_ + heads_per_task_ - 1) / heads_per_task_),
         watched_(p.to.observe ? p.to.observe->wants() : observer::needs::rows) {
     // Blocks of four panels, fewer where that leaves too few tasks to share out.
     const index queries = items_.longest_queries();
     panels_per_head_ = std::max<index>(1, tuned::panels / heads_per_task_);
-    const auto blocks = [&] { return (queries + rows_per_block() - 1) / rows_per_block(); };
+    if constexpr (listed) {
+      const index rows = lists_->block_rows(), vectors = (rows + W - 1) / W,
+                  cuts = (vectors + tuned::vectors - 1) / tuned::vectors;
+      panel_rows_ = (vectors + cuts - 1) / cuts * W;
+      panels_per_head_ = std::min(panels_per_head_, cuts);
+    }
+    const auto blocks = [&] {
+      if constexpr (listed)
+        return pieces() * ((queries + lists_->block_rows() - 1) / lists_->block_rows());
+      else
+        return (queries + rows_per_block() - 1) / rows_per_block();
+    };
     while (panels_per_head_ > 1 &&
            items_.count() * p.shape.kv_heads * chunks_ * blocks() < tuned::tasks)
       panels_per_head_ /= 2;
@@ -107,7 +123,28 @@ template <class T, class Arch, class Spec> class stream {
   }
 
  private:
-  index rows_per_block() const { return panels_per_head_ * widest; }
+  index rows_per_block() const { return panels_per_head_ * panel_rows_; }
+  // Tasks of a listed block of rows.
+  index pieces() const { return (lists_->block_rows() + rows_per_block() - 1) / rows_per_block(); }
+  span rows_of(index block, const sequence& s) const {
+    if constexpr (listed) {
+      const index rows = lists_->block_rows(), first = block / pieces() * rows,
+                  from = first + block % pieces() * rows_per_block();
+      return {from, std::min({from + rows_per_block(), first + rows, s.rows})};
+    } else {
+      return {block * rows_per_block(), std::min((block + 1) * rows_per_block(), s.rows)};
+    }
+  }
+  // Heads that may share a task: those of a kv head, where blocks are listed those with the same
+  // lists.
+  index sharing() const {
+    if constexpr (listed) {
+      const index heads = lists_->block_heads();
+      return heads >= group_ || (heads <= 2 * tuned::panels && group_ % heads == 0) ? heads : 1;
+    } else {
+      return group_;
+    }
+  }
   index tallest() const { return std::max(key_tile, kv_.extra()); }
   index staged_width() const { return std::max({width_, p_.shape.depth, channels_}); }
   index shown_size() const { return watched_ == observer::needs::scores ? tallest() * widest : 0; }
@@ -127,8 +164,8 @@ template <class T, class Arch, class Spec> class stream {
   void attend(index head, index chunk, index block, std::byte* packed, arena& scratch) const {
     const index kv = head % p_.shape.kv_heads;
     const sequence s = items_(head / p_.shape.kv_heads, kv);
-    const index first = block * rows_per_block(), last = std::min(first + rows_per_block(), s.rows);
-    if (first >= last) return;
+    const span rows = rows_of(block, s);
+    if (rows.empty()) return;
     scratch.reserve(0);
     panel* const panels = scratch.take<panel>(heads_per_task_ * panels_per_head_);
     T* const weights = scratch.take<T>(tallest() * widest);
@@ -139,9 +176,9 @@ template <class T, class Arch, class Spec> class stream {
     index count = 0;
     for (index g = chunk * heads_per_task_; g < std::min((chunk + 1) * heads_per_task_, group_);
          ++g)
-      for (index row = first; row < last; row += widest) {
+      for (index row = rows.begin; row < rows.end; row += panel_rows_) {
         panel& p = *new (panels + count++) panel{};
-        p.h = kv * group_ + g, p.row = row, p.rows = std::min(widest, last - row);
+        p.h = kv * group_ + g, p.row = row, p.rows = std::min(panel_rows_, rows.end - row);
         p.shown = shown;
         begin(p, s, staged, scratch);
       }
@@ -151,14 +188,21 @@ template <class T, class Arch, class Spec> class stream {
       kv_.need(from, s, kv, 0, 1, values);
       for (index i = 0; i < count; ++i) visit_extra(panels[i], from, weights);
     }
-    const auto over = [&](span keys, index tile) {
+    const auto over = [&](span keys, index tile, cover inside = cover::some) {
       const index end = (keys.end + key_tile - 1) / key_tile;
       for (index t = tile; t < end; ++t) kv_.need(from, s, kv, t, end, values);
-      for (; tile < end; ++tile)
-        for (index i = 0; i < count; ++i) step(panels[i], s, from, tile, weights, tables);
+      for (; tile < end; ++tile) {
+        const span some{std::max(listed ? keys.begin : 0, tile * key_tile),
+                        std::min(listed ? keys.end : s.keys, (tile + 1) * key_tile)};
+        for (index i = 0; i < count; ++i)
+          step(panels[i], s, from, tile, some, inside, weights, tables);
+      }
       return tile;
     };
-    if constexpr (masks) {
+    if constexpr (listed) {
+      listed_runs(*lists_, s, panels[0].h, rows.begin / lists_->block_rows(),
+                  [&](span keys, cover inside) { over(keys, keys.begin / key_tile, inside); });
+    } else if constexpr (masks) {
       span_list visits;
       for (index i = 0; i < count; ++i)
         for (index r = 0; r < panels[i].keys.count; ++r) visits.add(panels[i].keys.hull[r]);
@@ -198,16 +242,17 @@ template <class T, class Arch, class Spec> class stream {
 
   // One key tile of one panel. Where the keys of its vectors differ, as along a diagonal, in pieces
   // that leave out the vectors with nothing to see.
-  void step(panel& p, const sequence& seq, const kv_head<T>& from, index t, T* s, T* tables) const {
-    const index first = t * key_tile, last = std::min(first + key_tile, seq.keys);
+  void step(panel& p, const sequence& seq, const kv_head<T>& from, index t, span in, cover inside,
+            T* s, T* tables) const {
     if constexpr (!masks) {
-      visit(p, seq, from, t, {first, last}, s, tables);
+      visit(p, seq, from, t, in, inside, s, tables);
     } else {
-      const span keys = p.keys.clip(first, last);
+      if (inside == cover::all) return visit(p, seq, from, t, in, inside, s, tables);
+      const span keys = p.keys.clip(in.begin, in.end);
       if (keys.empty()) return;
       const span common = p.keys.common(keys);
       if (p.vectors == 1 || p.keys.count > 1 || common == keys)
-        return visit(p, seq, from, t, keys, s, tables);
+        return visit(p, seq, from, t, keys, inside, s, tables);
       p.summed = true;
       index cuts[2 * tuned::vectors + 2] = {keys.begin, keys.end};
       index count = 2;
@@ -228,7 +273,7 @@ template <class T, class Arch, class Spec> class stream {
         while (low < high && hidden(high - 1)) --high;
         if (low < high) {
           panel part = vectors_of(p, low, high);
-          visit(part, seq, from, t, piece, s, tables);
+          visit(part, seq, from, t, piece, inside, s, tables);
         }
       }
     }
@@ -244,12 +289,12 @@ template <class T, class Arch, class Spec> class stream {
     return part;
   }
 
-  void visit(panel& p, const sequence& seq, const kv_head<T>& from, index t, span keys, T* s,
-             T* tables) const {
+  void visit(panel& p, const sequence& seq, const kv_head<T>& from, index t, span keys,
+             [[maybe_unused]] cover inside, T* s, T* tables) const {
     const tile at = read_.corner(p, seq, keys, p.pitch);
-    [[maybe_unused]] cover inside = cover::some;
+    [[maybe_unused]] const bool open = listed && inside == cover::all;
     if constexpr (masks) {
-      inside = read_.covers(p, seq, keys);
+      if (!open) inside = read_.covers(p, seq, keys);
       if (inside == cover::none) return;
     }
     while_fetching(spec_.score, at, tuned::between, [&](index j, index count) {
@@ -259,7 +304,7 @@ template <class T, class Arch, class Spec> class stream {
     if constexpr (has_score<Spec>) modify_panel<Arch>(spec_.score, at, s, tables);
     auto accumulate = simd::accumulate<T, Arch>;
     if constexpr (masks)
-      if (read_.hide(p, at, keys, inside, s) && !from.finite[t])
+      if (!open && read_.hide(p, at, keys, inside, s) && !from.finite[t])
         accumulate = simd::accumulate_selected<T, Arch>;
     absorb(p, keys.size(), s, &at);
     scale_weights<Arch>(spec_.weights, at, s);
@@ -323,11 +368,13 @@ template <class T, class Arch, class Spec> class stream {
 
   const Spec& spec_;
   const problem& p_;
+  [[maybe_unused]] const Blocks* lists_;
   sequences<decltype(Spec::plan)> items_;
   kv_heads<T, Arch, Spec> kv_;
   panels<T, Arch, Spec> read_;
   split_scale scale_;
-  index group_, width_, channels_, heads_per_task_, chunks_, panels_per_head_ = 1, blocks_ = 0;
+  index group_, width_, channels_, heads_per_task_, chunks_, panels_per_head_ = 1,
+                                                             panel_rows_ = widest, blocks_ = 0;
   observer::needs watched_;
 };
 

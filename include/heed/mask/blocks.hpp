@@ -4,6 +4,9 @@
 // Such a mask answers as any other, and has in addition
 //   index block_rows() const, block_keys() const;      // rows and keys a block, the last one
 //   shorter template <class F> void key_blocks(index b, index h, index row_block, F emit) const;
+//   index block_heads() const;      // query heads in a row that share lists
+//   const auto& inside() const;     // the mask to ask within blocks of which some pairs are
+//   allowed
 // emit(key block, cover) in ascending order; blocks that are not given hide all their keys. Drivers
 // walk the lists and never ask about the rest.
 #pragma once
@@ -16,6 +19,8 @@ template <class M>
 concept lists_blocks = mask<M> && requires(const M& m, index i, void (*emit)(index, cover)) {
   { m.block_rows() } -> std::convertible_to<index>;
   { m.block_keys() } -> std::convertible_to<index>;
+  { m.block_heads() } -> std::convertible_to<index>;
+  { m.inside() } -> mask;
   m.key_blocks(i, i, i, emit);
 };
 

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <heed/core/check.hpp>
 #include <heed/core/policy.hpp>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct block_lists {
   index rows = 1, keys = 1;    // query rows and keys a block
 
   constexpr index count() const { return std::max<index>(0, index(offsets.size()) - 1); }
+  constexpr index shared_heads() const {
+    return heads == 1 ? std::numeric_limits<index>::max() : group;
+  }
   constexpr index row_blocks() const { return batch * heads > 0 ? count() / (batch * heads) : 0; }
   constexpr index list_of(index b, index h, index row_block) const {
     const index item = batch == 1 ? 0 : b, head = heads == 1 ? 0 : h / group;

@@ -51,6 +51,8 @@ template <mask Inside = full> struct selected {
 
   constexpr index block_rows() const { return lists.rows; }
   constexpr index block_keys() const { return lists.keys; }
+  constexpr index block_heads() const { return lists.shared_heads(); }
+  constexpr const Inside& inside() const { return mask; }
   template <class F> constexpr void key_blocks(index b, index h, index row_block, F emit) const {
     for (const int block : lists(b, h, row_block))
       emit(index{block}, std::is_same_v<Inside, full> ? cover::all : cover::some);
