@@ -29,6 +29,8 @@ const std::vector<lengths_of>& lengths() {
   return all;
 }
 
+static_assert(lists_blocks<selected<full>> && lists_blocks<selected<causal>>);
+
 template <class M, class Truth> void check_selected(const M& inside, Truth truth) {
   for (const listing& x : listings())
     for (const auto& [queries, keys] : lengths())

@@ -20,7 +20,7 @@ concept lists_blocks = mask<M> && requires(const M& m, index i, void (*emit)(ind
   { m.block_rows() } -> std::convertible_to<index>;
   { m.block_keys() } -> std::convertible_to<index>;
   { m.block_heads() } -> std::convertible_to<index>;
-  { m.inside() } -> mask;
+  requires mask<std::remove_cvref_t<decltype(m.inside())>>;
   m.key_blocks(i, i, i, emit);
 };
 
