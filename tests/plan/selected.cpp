@@ -84,6 +84,20 @@ TEST_CASE("Pairs asked inside selected blocks") {
   });
 }
 
+TEST_CASE("Scores that grow from block to block") {
+  const listing x{1, 2, 2, 1, 8};
+  const auto made = random_lists(x, 60, 60, 40, 9);
+  auto q = uniform({1, 4, 60, 5}, 1), k = uniform({1, 2, 60, 5}, 2), v = uniform({1, 2, 60, 3}, 3);
+  for (index i = 0; i < 60; ++i) {
+    for (index h = 0; h < 4; ++h) q(0, h, i, 0) = 1;
+    for (index h = 0; h < 2; ++h) k(0, h, i, 0) = float(i);
+  }
+  check_result_of_heads(
+      attended(attention{.mask = selected{made.lists()}}, q, k, v), q, k, v, [&](index b, index h) {
+        return reference::plan::selected(made.lists(), b, h, reference::mask::full(60, 60));
+      });
+}
+
 TEST_CASE("Selected blocks name the first list that breaks a rule") {
   const problem_shape shape{.batch = 2, .heads = 4, .kv_heads = 2, .queries = 4, .keys = 10};
   const auto refuse = [&](std::vector<index> offsets, std::vector<int> blocks, const char* what,

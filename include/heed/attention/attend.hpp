@@ -9,6 +9,7 @@
 #include <heed/attention/spec.hpp>
 #include <heed/attention/split.hpp>
 #include <heed/attention/stream.hpp>
+#include <heed/attention/turned.hpp>
 #include <heed/core/check.hpp>
 
 namespace heed {
@@ -84,14 +85,19 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
   return p;
 }
 
-// The tile loop along lists of blocks.
+// The tile loop along lists of blocks: those of many rows as they are, others turned around.
 template <class T, class Arch, class Spec>
 void run_listed(const Spec& spec, const problem& p, const executor_ref& executor,
                 workspace& memory) {
+  using lists = decltype(Spec::mask);
   const auto inside = exchanged(spec, spec.mask.inside(), spec.weights, spec.value, spec.output);
-  stream<T, Arch, std::remove_const_t<decltype(inside)>, decltype(Spec::mask)>(inside, p,
-                                                                               &spec.mask)
-      .run(executor, memory);
+  using inner = std::remove_const_t<decltype(inside)>;
+  if (spec.mask.block_rows() >= simd::width<T, Arch>)
+    return stream<T, Arch, inner, lists>(inside, p, &spec.mask).run(executor, memory);
+  if constexpr (turned<T, Arch, inner, lists>::possible)
+    if (turned<T, Arch, inner, lists>::suits(p))
+      return turned<T, Arch, inner, lists>(inside, p, spec.mask).run(executor, memory);
+  stream<T, Arch, Spec>(spec, p).run(executor, memory);
 }
 
 // A checked call.
@@ -110,9 +116,9 @@ void run(const Spec& spec, const problem& p, const executor_ref& executor,
     if (patches<T, Arch, Spec>::suits(spec, p))
       return patches<T, Arch, Spec>(spec, p).run(executor, memory);
   if constexpr (lists_blocks<decltype(Spec::mask)>)
-    if (spec.mask.block_rows() >= simd::width<T, Arch>)
-      return run_listed<T, Arch>(spec, p, executor, memory);
-  stream<T, Arch, Spec>(spec, p).run(executor, memory);
+    run_listed<T, Arch>(spec, p, executor, memory);
+  else
+    stream<T, Arch, Spec>(spec, p).run(executor, memory);
 }
 
 // Any call, its types erased.

@@ -68,17 +68,19 @@ struct tile {
   }
 };
 
-// Queries against keys, neither of them consecutive; positions are tokens, rows and slots at once.
+// Queries against keys, neither of them consecutive; positions are tokens and slots at once, and
+// rows but for an offset.
 struct listed_tile {
   index b = 0, h = 0;
   const index* queries = nullptr;  // of the valid lanes
   index rows = 0;
   const index* tokens = nullptr;  // of the keys
   index keys = 0;
-  index pitch = 0;  // lanes in a panel row
+  index pitch = 0;   // lanes in a panel row
+  index offset = 0;  // position of row 0
 
   constexpr position pair(index lane, index key) const {
-    return {b, h, queries[lane], tokens[key], queries[lane], tokens[key]};
+    return {b, h, queries[lane], tokens[key], queries[lane] - offset, tokens[key]};
   }
 };
 

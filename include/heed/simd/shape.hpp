@@ -70,6 +70,8 @@ template <class T, class Arch> struct shape {
   // Driver `patches`: patches of a task at most, and tasks that a call is cut into before that.
   static constexpr index patches = 16;
   static constexpr index patch_tasks = 64;
+  // Driver `turned`: outputs of a task, which stay in L2, bytes.
+  static constexpr index turned_bytes = index{512} << 10;
   // Packed keys and values of the kv heads in flight when several workers share them, bytes.
   static constexpr index in_flight = index{16} << 20;
   // Rows this far apart (bytes) hit the same cache sets: such operands are packed.

@@ -1,0 +1,429 @@
+// SPDX-License-Identifier: BSL-1.0
+// Driver `turned`: the tile loop by blocks of keys, for masks whose rows have lists of their own
+// (mask/blocks.hpp). Rows that name a block are gathered into panels, however far apart they lie.
+//
+//   head    keys and values of one kv head (kv_heads.hpp)
+//   task    a range of rows of the heads that share it; O, maximum and sum of each in L2
+//     turn                the lists of the range, by block of keys (turned_lists.hpp)
+//     for each block of keys, each panel of lanes that name it
+//       Q gathered        [channel][lane]
+//       for each key tile of the block
+//         S = K Qᵀ, score, mask, P = absorb(S), Oᵀ += Vᵀ P       as in the tile loop
+//       O of each lane <- O · factor + its column of the panel
+//   finish  O · factor to where the row lies, lse
+//
+// A lane takes its blocks in ascending order whoever shares its panels: ranges and threads change
+// no bit. Cost: 4 · keys · D flops a lane and block, and 2 · (D + Dv) elements gathered and
+// scattered.
+#pragma once
+
+#include <heed/attention/kv_heads.hpp>
+#include <heed/attention/panel.hpp>
+#include <heed/attention/turned_lists.hpp>
+#include <heed/attention/written.hpp>
+#include <heed/core/executor.hpp>
+#include <heed/score/listed.hpp>
+#include <heed/simd/listed_tile.hpp>
+
+namespace heed::detail {
+
+template <class T, class Arch, class Spec, class Lists> class turned {
+  using B = simd::batch<T, Arch>;
+  using tuned = simd::shape<T, Arch>;
+  static constexpr index W = tuned::lanes, widest = tuned::panel, key_tile = tuned::key_tile;
+  static constexpr bool masks = has_mask<Spec>, scores = has_score<Spec>;
+  static constexpr bool splits_scale = absorbs_scale<decltype(Spec::normalizer)> && !scores &&
+                                       !own_products<decltype(Spec::similarity), T, Arch>;
+
+ public:
+  static constexpr bool possible =
+      std::is_same_v<decltype(Spec::weights), none> && std::is_same_v<decltype(Spec::plan), none>;
+  static bool suits(const problem& p) { return !p.to.observe && !(scores && p.source); }
+
+  turned(const Spec& spec, const problem& p, const Lists& lists)
+      : spec_(spec),
+        p_(p),
+        lists_(lists),
+        items_{p, spec.plan},
+        kv_(spec, p, items_),
+        read_{spec, p},
+        scale_(splits_scale ? parted(p.scale) : split_scale{p.scale, 1}),
+        layout_(layout_of(lists, p.shape.group())),
+        by_key_(lists, layout_, items_.longest_keys()),
+        depth_(p.shape.value_depth),
+        row_blocks_((p.shape.queries + layout_.rows - 1) / layout_.rows) {
+    const index lane = std::max<index>(1, depth_) * index(sizeof(T)),
+                heads = p.shape.batch * p.shape.kv_heads;
+    each_ = std::clamp<index>(tuned::turned_bytes / (lane * layout_.lanes_per_block()), 1,
+                              std::max<index>(1, row_blocks_));
+    while (each_ > 1 && heads * ((row_blocks_ + each_ - 1) / each_) < tuned::tasks) each_ /= 2;
+    ranges_ = (row_blocks_ + each_ - 1) / each_;
+  }
+
+  void run(const executor_ref& executor, workspace& scratch) const {
+    const index heads = p_.shape.batch * p_.shape.kv_heads;
+    if (heads == 0 || ranges_ == 0 || layout_.group == 0) return;
+    const index size = kv_.bytes(), workers = executor.workers();
+    const index wave =
+        workers == 1 ? 1 : std::clamp<index>(tuned::in_flight / std::max<index>(size, 1), 1, heads);
+    scratch.crew(workers);
+    scratch.shared().reserve(
+        static_cast<std::size_t>(aligned_bytes(heads * ranges_, sizeof(index)) + wave * size));
+    index* const counts = scratch.shared().template take<index>(heads * ranges_);
+    std::byte* const packed = scratch.shared().template take<std::byte>(wave * size);
+    executor.for_each(heads * ranges_, [&](index i, index) {
+      counts[i] = by_key_.count(i / ranges_ / p_.shape.kv_heads, i / ranges_ % p_.shape.kv_heads,
+                                blocks_of(i % ranges_));
+    });
+    const index most = *std::max_element(counts, counts + heads * ranges_);
+    arena_size bytes;
+    task sized;
+    take(bytes, most, sized);
+    for (index i = 0; i < workers; ++i) scratch.worker(i).reserve(bytes.bytes());
+    for (index first = 0; first < heads; first += wave) {
+      const index count = std::min(wave, heads - first);
+      for (index i = 0; i < count && size > 0; ++i) kv_.start(packed + i * size);
+      // Long causal ranges first.
+      executor.for_each(count * ranges_, [&](index i, index worker) {
+        task t;
+        scratch.worker(worker).reserve(0);
+        take(scratch.worker(worker), most, t);
+        attend(first + i / ranges_, blocks_of(ranges_ - 1 - i % ranges_),
+               packed + i / ranges_ * size, t);
+      });
+    }
+  }
+
+ private:
+  struct task {
+    T* o = nullptr;  // [lane][channel]
+    T* max = nullptr;
+    T* sum = nullptr;
+    index* first = nullptr;
+    list_entry* entries = nullptr;
+    // Lanes that name the block at hand, and the keys of it that they see, as numbers of the block.
+    index* members = nullptr;
+    index* lo = nullptr;
+    index* hi = nullptr;
+    unsigned char* asked = nullptr;
+    // One panel.
+    T* q = nullptr;
+    T* sums = nullptr;
+    T* s = nullptr;
+    T* staged = nullptr;
+    T* values = nullptr;
+    index* places = nullptr;  // positions of keys
+  };
+  struct place {
+    sequence s;
+    index kv = 0, row = 0, lanes = 0;  // kv head, first row, lanes of the range
+    kv_head<T> from;
+  };
+
+  span blocks_of(index range) const {
+    return {range * each_, std::min((range + 1) * each_, row_blocks_)};
+  }
+  index most_lanes() const { return (each_ * layout_.lanes_per_block() + W - 1) / W * W; }
+
+  template <class Arena> void take(Arena& from, index entries, task& t) const {
+    t.o = from.template take<T>(most_lanes() * depth_);
+    t.max = from.template take<T>(most_lanes());
+    t.sum = from.template take<T>(most_lanes());
+    t.first = from.template take<index>(by_key_.key_blocks() + 1);
+    t.entries = from.template take<list_entry>(entries);
+    t.members = from.template take<index>(most_lanes());
+    if constexpr (masks) {
+      t.lo = from.template take<index>(most_lanes());
+      t.hi = from.template take<index>(most_lanes());
+      t.asked = from.template take<unsigned char>(most_lanes());
+    }
+    t.q = from.template take<T>(read_.width * widest);
+    t.sums = from.template take<T>(kv_.channels() * widest);
+    t.s = from.template take<T>(std::max(key_tile, kv_.extra()) * widest);
+    t.staged = from.template take<T>(W * std::max({read_.width, p_.shape.depth, depth_}));
+    t.values = from.template take<T>(kv_.staged_values());
+    if constexpr (scores) t.places = from.template take<index>(key_tile);
+  }
+
+  index head(const place& at, index lane) const {
+    return at.kv * layout_.group + layout_.head(lane);
+  }
+  index row(const place& at, index lane) const { return at.row + layout_.row(lane); }
+
+  void attend(index kv_head_index, span blocks, std::byte* packed, task& t) const {
+    place at;
+    at.kv = kv_head_index % p_.shape.kv_heads;
+    at.s = items_(kv_head_index / p_.shape.kv_heads, at.kv);
+    at.row = blocks.begin * layout_.rows;
+    at.lanes = blocks.size() * layout_.lanes_per_block();
+    at.from = kv_.located(at.s, at.kv, packed);
+    by_key_.turn(at.s.b, at.kv, blocks, t.first, t.entries);
+    std::fill_n(t.o, at.lanes * depth_, T(0));
+    for (index lane = 0; lane < at.lanes; ++lane) {
+      const index i = row(at, lane);
+      const row_state<T> start =
+          steps_of(spec_.normalizer)
+              .template start<T>(row_position{at.s.b, head(at, lane), i + at.s.offset, i});
+      t.max[lane] = start.max, t.sum[lane] = start.sum;
+    }
+    if (kv_.extra() > 0) visit_extra(at, t);
+    for (index block = 0; block < by_key_.key_blocks(); ++block) {
+      const span listed{t.first[block], t.first[block + 1]};
+      if (listed.empty()) continue;
+      const index size = lists_.block_keys();
+      const span keys = at.s.within({block * size, (block + 1) * size});
+      if (keys.empty()) continue;
+      // Score functions are told one head a panel.
+      for (index g = 0; g < (scores ? layout_.group : 1); ++g)
+        if (const index count = gather(at, keys, listed, g, t))
+          each_panel(count, [&](index from, index lanes) { visit(at, keys, from, lanes, t); });
+    }
+    finish(at, t);
+  }
+
+  // f(first, lanes): panels of nearly equal size.
+  template <class F> static void each_panel(index count, F f) {
+    const index vectors = (count + W - 1) / W,
+                cuts = (vectors + tuned::vectors - 1) / tuned::vectors,
+                lanes = (vectors + cuts - 1) / cuts * W;
+    for (index first = 0; first < count; first += lanes) f(first, std::min(lanes, count - first));
+  }
+
+  // The lanes that see some of `keys`.
+  index gather(const place& at, span keys, span listed, [[maybe_unused]] index g, task& t) const {
+    index count = 0;
+    for (index e = listed.begin; e < listed.end; ++e) {
+      const list_entry entry = t.entries[e];
+      const index first = entry.list * layout_.lanes_per_list();
+      for (index lane = first; lane < first + layout_.lanes_per_list(); ++lane) {
+        if (row(at, lane) >= at.s.rows) continue;
+        if constexpr (scores)
+          if (layout_.head(lane) != g) continue;
+        if constexpr (masks) {
+          span seen = keys;
+          bool asked = false;
+          if (entry.partly) {
+            seen = {};
+            intervals(spec_.mask,
+                      {.b = at.s.b,
+                       .h = head(at, lane),
+                       .q = row(at, lane) + at.s.offset,
+                       .row = row(at, lane)},
+                      at.s.end(), [&](span s) {
+                        const span x = at.s.within(s);
+                        const span y{std::max(x.begin, keys.begin), std::min(x.end, keys.end)};
+                        if (y.empty()) return;
+                        asked = !seen.empty();
+                        seen = asked ? span{seen.begin, y.end} : y;
+                      });
+            if (seen.empty()) continue;
+            asked = asked || !is_exact(spec_.mask);
+          }
+          t.lo[count] = seen.begin, t.hi[count] = seen.end, t.asked[count] = asked;
+        }
+        t.members[count++] = lane;
+      }
+    }
+    return count;
+  }
+
+  using panel = query_panel<T, Spec>;
+
+  // Q of the lanes; O' empty; their states.
+  panel begin(const place& at, index first, index lanes, const task& t, T* max, T* sum) const {
+    panel p{};
+    p.q = t.q, p.rows = lanes, p.vectors = (lanes + W - 1) / W, p.pitch = p.vectors * W;
+    const T scale = static_cast<T>(scale_.exact);
+    const bool direct = !read_.rewrites && simd::stored_as<T>(p_.q);
+    const T* const rows = direct ? static_cast<const T*>(p_.q.row(at.s.batch, 0, 0)) : t.staged;
+    for (index v = 0; v < p.vectors; ++v) {
+      const index some = std::min(W, lanes - v * W);
+      index from[W];
+      for (index i = 0; i < some; ++i) {
+        const index lane = t.members[first + v * W + i], h = head(at, lane), r = row(at, lane);
+        if (direct)
+          from[i] = h * p_.q.stride[1] + r * p_.q.stride[2];
+        else
+          read_.load({at.s.b, h, r + at.s.offset, r}, at.s.batch, 1,
+                     t.staged + (from[i] = i * read_.width));
+      }
+      simd::listed_to_lanes<T, Arch>(rows, 1, from, some, read_.width, scale, p.q + v * W, p.pitch);
+    }
+    for (index i = 0; i < p.pitch; ++i) {
+      const index lane = t.members[first + std::min(i, lanes - 1)];
+      max[i] = t.max[lane], sum[i] = t.sum[lane];
+    }
+    simd::clear<T, Arch>(p.vectors, p.pitch, kv_.channels(), t.sums);
+    return p;
+  }
+
+  void visit(const place& at, span keys, index first, index lanes, const task& t) const {
+    T max[widest], sum[widest], scale[widest];
+    const panel p = begin(at, first, lanes, t, max, sum);
+    std::fill_n(scale, p.pitch, T(1));
+    const kv_head<T>& from = at.from;
+    if constexpr (masks) {
+      // Rows are in order, so those along a diagonal see keys up to much the same.
+      keys = {*std::min_element(t.lo + first, t.lo + first + lanes),
+              *std::max_element(t.hi + first, t.hi + first + lanes)};
+    }
+    for (index tile = keys.begin / key_tile; tile * key_tile < keys.end; ++tile) {
+      const span some{std::max(keys.begin, tile * key_tile),
+                      std::min(keys.end, (tile + 1) * key_tile)};
+      kv_.need(from, at.s, at.kv, tile, tile + 1, t.values);
+      read_.products(p, from.k + some.begin * from.k_stride, from.k_stride, some.size(), t.s,
+                     p.pitch);
+      if constexpr (scores) modify(at, p, some, first, t);
+      auto accumulate = simd::accumulate<T, Arch>;
+      if constexpr (masks)
+        if (hide(at, p, some, first, t) && !from.finite[tile])
+          accumulate = simd::accumulate_selected<T, Arch>;
+      absorb(p, some.size(), t, max, sum, scale);
+      accumulate(p.vectors, t.s, p.pitch, some.size(),
+                 from.v + tile * from.v_tile + (some.begin - tile * key_tile) * from.v_stride,
+                 from.v_stride, from.v_block, from.channels, t.sums);
+    }
+    merge(p, first, t, max, sum, scale);
+  }
+
+  void visit_extra(const place& at, const task& t) const {
+    kv_.need(at.from, at.s, at.kv, 0, 1, t.values);
+    index count = 0;
+    for (index lane = 0; lane < at.lanes; ++lane)
+      if (row(at, lane) < at.s.rows) t.members[count++] = lane;
+    each_panel(count, [&](index first, index lanes) {
+      T max[widest], sum[widest], scale[widest];
+      const panel p = begin(at, first, lanes, t, max, sum);
+      std::fill_n(scale, p.pitch, T(1));
+      read_.products(p, at.from.extra_k, read_.width, kv_.extra(), t.s, p.pitch);
+      absorb(p, kv_.extra(), t, max, sum, scale);
+      simd::accumulate<T, Arch>(p.vectors, t.s, p.pitch, kv_.extra(), at.from.extra_v,
+                                kv_.channels(), 4, depth_, t.sums);
+      merge(p, first, t, max, sum, scale);
+    });
+  }
+
+  void modify(const place& at, const panel& p, span keys, index first, const task& t) const {
+    index queries[widest];
+    for (index i = 0; i < p.rows; ++i) queries[i] = row(at, t.members[first + i]) + at.s.offset;
+    for (index j = 0; j < keys.size(); ++j) t.places[j] = at.s.key(keys.begin + j);
+    modify_listed<Arch>(spec_.score,
+                        listed_tile{.b = at.s.b,
+                                    .h = head(at, t.members[first]),
+                                    .queries = queries,
+                                    .rows = p.rows,
+                                    .tokens = t.places,
+                                    .keys = keys.size(),
+                                    .pitch = p.pitch,
+                                    .offset = at.s.offset},
+                        t.s, [](const auto&) { return false; });
+  }
+
+  // S = masked where the lane does not see the key; true if anything was.
+  bool hide(const place& at, const panel& p, span keys, index first, const task& t) const {
+    bool any = false;
+    for (index v = 0; v < p.vectors; ++v) {
+      T lo[W] = {}, hi[W];
+      std::fill_n(hi, W, static_cast<T>(keys.size()));
+      bool cut = false;
+      for (index i = 0; i < std::min(W, p.rows - v * W); ++i) {
+        const index m = first + v * W + i;
+        cut = cut || t.lo[m] > keys.begin || t.hi[m] < keys.end;
+        lo[i] = static_cast<T>(std::clamp(t.lo[m], keys.begin, keys.end) - keys.begin);
+        hi[i] = static_cast<T>(std::clamp(t.hi[m], keys.begin, keys.end) - keys.begin);
+        if (t.asked[m]) ask(at, keys, t.members[m], t.s + v * W + i, p.pitch), any = true;
+      }
+      if (!cut) continue;
+      any = true;
+      const B low = simd::load<T, Arch>(lo), high = simd::load<T, Arch>(hi);
+      for (index j = 0; j < keys.size(); ++j) {
+        const B here(static_cast<T>(j));
+        T* const x = t.s + j * p.pitch + v * W;
+        simd::store(x, B(simd::select(simd::both(low <= here, here < high), simd::load<T, Arch>(x),
+                                      B(masked<T>))));
+      }
+    }
+    return any;
+  }
+  void ask(const place& at, span keys, index lane, T* s, index pitch) const {
+    const index i = row(at, lane), h = head(at, lane);
+    for (index j = keys.begin; j < keys.end; ++j, s += pitch)
+      if (!spec_.mask(position{at.s.b, h, i + at.s.offset, at.s.key(j), i, at.s.slot + j}))
+        *s = masked<T>;
+  }
+
+  void absorb(const panel& p, index keys, const task& t, T* max, T* sum, T* scale) const {
+    const auto& normalizer = steps_of(spec_.normalizer);
+    T factors[widest];
+    bool moved = false;
+    for (index v = 0; v < p.vectors; ++v) {
+      row_state<B> seen{simd::load<T, Arch>(max + v * W), simd::load<T, Arch>(sum + v * W)};
+      B factor(T(1));
+      T* const s = t.s + v * W;
+      if constexpr (splits_scale)
+        moved |= normalizer.template absorb<Arch>(s, p.pitch, keys, seen, factor, scale_.rest);
+      else
+        moved |= normalizer.template absorb<Arch>(s, p.pitch, keys, seen, factor);
+      simd::store(max + v * W, seen.max);
+      simd::store(sum + v * W, seen.sum);
+      simd::store(factors + v * W, factor);
+      simd::store(scale + v * W, B(simd::load<T, Arch>(scale + v * W) * factor));
+    }
+    if (moved) simd::rescale<T, Arch>(p.vectors, factors, p.pitch, kv_.channels(), t.sums);
+  }
+
+  // O of each lane and its state.
+  void merge(const panel& p, index first, const task& t, const T* max, const T* sum,
+             const T* scale) const {
+    T ones[W];
+    std::fill_n(ones, W, T(1));
+    for (index v = 0; v < p.vectors; ++v) {
+      const index some = std::min(W, p.rows - v * W);
+      simd::from_lanes<T, Arch>(t.sums + v * W, p.pitch, some, depth_, ones, t.staged, depth_);
+      for (index i = 0; i < some; ++i) {
+        const index lane = t.members[first + v * W + i];
+        T* const o = t.o + lane * depth_;
+        const T* const x = t.staged + i * depth_;
+        const B by(scale[v * W + i]);
+        index c = 0;
+        for (; c + W <= depth_; c += W)
+          simd::store(o + c,
+                      B(simd::fma(simd::load<T, Arch>(o + c), by, simd::load<T, Arch>(x + c))));
+        for (; c < depth_; ++c) o[c] = std::fma(o[c], scale[v * W + i], x[c]);
+        t.max[lane] = max[v * W + i], t.sum[lane] = sum[v * W + i];
+      }
+    }
+  }
+
+  void finish(const place& at, const task& t) const {
+    for (index first = 0; first < at.lanes; first += W) {
+      T factors[W];
+      simd::store(factors, steps_of(spec_.normalizer)
+                               .finish(row_state<B>{simd::load<T, Arch>(t.max + first),
+                                                    simd::load<T, Arch>(t.sum + first)}));
+      for (index i = 0; i < std::min(W, at.lanes - first); ++i) {
+        const index lane = first + i, r = row(at, lane);
+        if (r >= at.s.rows) continue;
+        T* const o = t.o + lane * depth_;
+        for (index c = 0; c < depth_; ++c) o[c] *= factors[i];
+        write_row<Arch>(spec_, p_, at.s, head(at, lane), r, o);
+        if (p_.to.lse.present())
+          report_row(spec_, p_, at.s, head(at, lane), r, row_state<T>{t.max[lane], t.sum[lane]},
+                     splits_scale ? scale_.rest : 1);
+      }
+    }
+  }
+
+  const Spec& spec_;
+  const problem& p_;
+  const Lists& lists_;
+  sequences<decltype(Spec::plan)> items_;
+  kv_heads<T, Arch, Spec> kv_;
+  panels<T, Arch, Spec> read_;
+  split_scale scale_;
+  lane_layout layout_;
+  turned_lists<Lists> by_key_;
+  index depth_, row_blocks_, each_ = 1, ranges_ = 0;
+};
+
+}  // namespace heed::detail
