@@ -17,9 +17,9 @@
 // scattered.
 #pragma once
 
+#include <heed/attention/block_members.hpp>
 #include <heed/attention/kv_heads.hpp>
 #include <heed/attention/panel.hpp>
-#include <heed/attention/turned_lists.hpp>
 #include <heed/attention/written.hpp>
 #include <heed/core/executor.hpp>
 #include <heed/score/listed.hpp>
@@ -101,11 +101,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
     T* sum = nullptr;
     index* first = nullptr;
     list_entry* entries = nullptr;
-    // Lanes that name the block at hand, and the keys of it that they see, as numbers of the block.
-    index* members = nullptr;
-    index* lo = nullptr;
-    index* hi = nullptr;
-    unsigned char* asked = nullptr;
+    block_members<T, Arch, decltype(Spec::mask)> members{};
     // One panel.
     T* q = nullptr;
     T* sums = nullptr;
@@ -114,9 +110,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
     T* values = nullptr;
     index* places = nullptr;  // positions of keys
   };
-  struct place {
-    sequence s;
-    index kv = 0, row = 0, lanes = 0;  // kv head, first row, lanes of the range
+  struct place : lane_range {
     kv_head<T> from;
   };
 
@@ -131,12 +125,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
     t.sum = from.template take<T>(most_lanes());
     t.first = from.template take<index>(by_key_.key_blocks() + 1);
     t.entries = from.template take<list_entry>(entries);
-    t.members = from.template take<index>(most_lanes());
-    if constexpr (masks) {
-      t.lo = from.template take<index>(most_lanes());
-      t.hi = from.template take<index>(most_lanes());
-      t.asked = from.template take<unsigned char>(most_lanes());
-    }
+    t.members.take(from, most_lanes());
     t.q = from.template take<T>(read_.width * widest);
     t.sums = from.template take<T>(kv_.channels() * widest);
     t.s = from.template take<T>(std::max(key_tile, kv_.extra()) * widest);
@@ -145,86 +134,37 @@ template <class T, class Arch, class Spec, class Lists> class turned {
     if constexpr (scores) t.places = from.template take<index>(key_tile);
   }
 
-  index head(const place& at, index lane) const {
-    return at.kv * layout_.group + layout_.head(lane);
-  }
-  index row(const place& at, index lane) const { return at.row + layout_.row(lane); }
-
   void attend(index kv_head_index, span blocks, std::byte* packed, task& t) const {
-    place at;
+    place at{};
+    at.layout = layout_;
     at.kv = kv_head_index % p_.shape.kv_heads;
     at.s = items_(kv_head_index / p_.shape.kv_heads, at.kv);
-    at.row = blocks.begin * layout_.rows;
+    at.first_row = blocks.begin * layout_.rows;
     at.lanes = blocks.size() * layout_.lanes_per_block();
     at.from = kv_.located(at.s, at.kv, packed);
     by_key_.turn(at.s.b, at.kv, blocks, t.first, t.entries);
     std::fill_n(t.o, at.lanes * depth_, T(0));
     for (index lane = 0; lane < at.lanes; ++lane) {
-      const index i = row(at, lane);
+      const index i = std::min(at.row(lane), at.s.rows - 1);
       const row_state<T> start =
           steps_of(spec_.normalizer)
-              .template start<T>(row_position{at.s.b, head(at, lane), i + at.s.offset, i});
+              .template start<T>(row_position{at.s.b, at.head(lane), i + at.s.offset, i});
       t.max[lane] = start.max, t.sum[lane] = start.sum;
     }
     if (kv_.extra() > 0) visit_extra(at, t);
     for (index block = 0; block < by_key_.key_blocks(); ++block) {
-      const span listed{t.first[block], t.first[block + 1]};
+      const std::span<const list_entry> listed(t.entries + t.first[block],
+                                               t.entries + t.first[block + 1]);
       if (listed.empty()) continue;
       const index size = lists_.block_keys();
       const span keys = at.s.within({block * size, (block + 1) * size});
       if (keys.empty()) continue;
       // Score functions are told one head a panel.
       for (index g = 0; g < (scores ? layout_.group : 1); ++g)
-        if (const index count = gather(at, keys, listed, g, t))
-          each_panel(count, [&](index from, index lanes) { visit(at, keys, from, lanes, t); });
+        each_panel<T, Arch>(t.members.gather(spec_.mask, at, keys, listed, scores ? g : -1),
+                            [&](index from, index lanes) { visit(at, keys, from, lanes, t); });
     }
     finish(at, t);
-  }
-
-  // f(first, lanes): panels of nearly equal size.
-  template <class F> static void each_panel(index count, F f) {
-    const index vectors = (count + W - 1) / W,
-                cuts = (vectors + tuned::vectors - 1) / tuned::vectors,
-                lanes = (vectors + cuts - 1) / cuts * W;
-    for (index first = 0; first < count; first += lanes) f(first, std::min(lanes, count - first));
-  }
-
-  // The lanes that see some of `keys`.
-  index gather(const place& at, span keys, span listed, [[maybe_unused]] index g, task& t) const {
-    index count = 0;
-    for (index e = listed.begin; e < listed.end; ++e) {
-      const list_entry entry = t.entries[e];
-      const index first = entry.list * layout_.lanes_per_list();
-      for (index lane = first; lane < first + layout_.lanes_per_list(); ++lane) {
-        if (row(at, lane) >= at.s.rows) continue;
-        if constexpr (scores)
-          if (layout_.head(lane) != g) continue;
-        if constexpr (masks) {
-          span seen = keys;
-          bool asked = false;
-          if (entry.partly) {
-            seen = {};
-            intervals(spec_.mask,
-                      {.b = at.s.b,
-                       .h = head(at, lane),
-                       .q = row(at, lane) + at.s.offset,
-                       .row = row(at, lane)},
-                      at.s.end(), [&](span s) {
-                        const span x = at.s.within(s);
-                        const span y{std::max(x.begin, keys.begin), std::min(x.end, keys.end)};
-                        if (y.empty()) return;
-                        asked = !seen.empty();
-                        seen = asked ? span{seen.begin, y.end} : y;
-                      });
-            if (seen.empty()) continue;
-            asked = asked || !is_exact(spec_.mask);
-          }
-          t.lo[count] = seen.begin, t.hi[count] = seen.end, t.asked[count] = asked;
-        }
-        t.members[count++] = lane;
-      }
-    }
-    return count;
   }
 
   using panel = query_panel<T, Spec>;
@@ -240,7 +180,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
       const index some = std::min(W, lanes - v * W);
       index from[W];
       for (index i = 0; i < some; ++i) {
-        const index lane = t.members[first + v * W + i], h = head(at, lane), r = row(at, lane);
+        const index lane = t.members.lane[first + v * W + i], h = at.head(lane), r = at.row(lane);
         if (direct)
           from[i] = h * p_.q.stride[1] + r * p_.q.stride[2];
         else
@@ -250,7 +190,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
       simd::listed_to_lanes<T, Arch>(rows, 1, from, some, read_.width, scale, p.q + v * W, p.pitch);
     }
     for (index i = 0; i < p.pitch; ++i) {
-      const index lane = t.members[first + std::min(i, lanes - 1)];
+      const index lane = t.members.lane[first + std::min(i, lanes - 1)];
       max[i] = t.max[lane], sum[i] = t.sum[lane];
     }
     simd::clear<T, Arch>(p.vectors, p.pitch, kv_.channels(), t.sums);
@@ -262,11 +202,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
     const panel p = begin(at, first, lanes, t, max, sum);
     std::fill_n(scale, p.pitch, T(1));
     const kv_head<T>& from = at.from;
-    if constexpr (masks) {
-      // Rows are in order, so those along a diagonal see keys up to much the same.
-      keys = {*std::min_element(t.lo + first, t.lo + first + lanes),
-              *std::max_element(t.hi + first, t.hi + first + lanes)};
-    }
+    keys = t.members.hull(keys, first, lanes);
     for (index tile = keys.begin / key_tile; tile * key_tile < keys.end; ++tile) {
       const span some{std::max(keys.begin, tile * key_tile),
                       std::min(keys.end, (tile + 1) * key_tile)};
@@ -276,7 +212,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
       if constexpr (scores) modify(at, p, some, first, t);
       auto accumulate = simd::accumulate<T, Arch>;
       if constexpr (masks)
-        if (hide(at, p, some, first, t) && !from.finite[tile])
+        if (t.members.hide(spec_.mask, at, some, first, lanes, t.s, p.pitch) && !from.finite[tile])
           accumulate = simd::accumulate_selected<T, Arch>;
       absorb(p, some.size(), t, max, sum, scale);
       accumulate(p.vectors, t.s, p.pitch, some.size(),
@@ -290,8 +226,8 @@ template <class T, class Arch, class Spec, class Lists> class turned {
     kv_.need(at.from, at.s, at.kv, 0, 1, t.values);
     index count = 0;
     for (index lane = 0; lane < at.lanes; ++lane)
-      if (row(at, lane) < at.s.rows) t.members[count++] = lane;
-    each_panel(count, [&](index first, index lanes) {
+      if (at.exists(lane)) t.members.lane[count++] = lane;
+    each_panel<T, Arch>(count, [&](index first, index lanes) {
       T max[widest], sum[widest], scale[widest];
       const panel p = begin(at, first, lanes, t, max, sum);
       std::fill_n(scale, p.pitch, T(1));
@@ -305,11 +241,11 @@ template <class T, class Arch, class Spec, class Lists> class turned {
 
   void modify(const place& at, const panel& p, span keys, index first, const task& t) const {
     index queries[widest];
-    for (index i = 0; i < p.rows; ++i) queries[i] = row(at, t.members[first + i]) + at.s.offset;
+    for (index i = 0; i < p.rows; ++i) queries[i] = at.row(t.members.lane[first + i]) + at.s.offset;
     for (index j = 0; j < keys.size(); ++j) t.places[j] = at.s.key(keys.begin + j);
     modify_listed<Arch>(spec_.score,
                         listed_tile{.b = at.s.b,
-                                    .h = head(at, t.members[first]),
+                                    .h = at.head(t.members.lane[first]),
                                     .queries = queries,
                                     .rows = p.rows,
                                     .tokens = t.places,
@@ -317,39 +253,6 @@ template <class T, class Arch, class Spec, class Lists> class turned {
                                     .pitch = p.pitch,
                                     .offset = at.s.offset},
                         t.s, [](const auto&) { return false; });
-  }
-
-  // S = masked where the lane does not see the key; true if anything was.
-  bool hide(const place& at, const panel& p, span keys, index first, const task& t) const {
-    bool any = false;
-    for (index v = 0; v < p.vectors; ++v) {
-      T lo[W] = {}, hi[W];
-      std::fill_n(hi, W, static_cast<T>(keys.size()));
-      bool cut = false;
-      for (index i = 0; i < std::min(W, p.rows - v * W); ++i) {
-        const index m = first + v * W + i;
-        cut = cut || t.lo[m] > keys.begin || t.hi[m] < keys.end;
-        lo[i] = static_cast<T>(std::clamp(t.lo[m], keys.begin, keys.end) - keys.begin);
-        hi[i] = static_cast<T>(std::clamp(t.hi[m], keys.begin, keys.end) - keys.begin);
-        if (t.asked[m]) ask(at, keys, t.members[m], t.s + v * W + i, p.pitch), any = true;
-      }
-      if (!cut) continue;
-      any = true;
-      const B low = simd::load<T, Arch>(lo), high = simd::load<T, Arch>(hi);
-      for (index j = 0; j < keys.size(); ++j) {
-        const B here(static_cast<T>(j));
-        T* const x = t.s + j * p.pitch + v * W;
-        simd::store(x, B(simd::select(simd::both(low <= here, here < high), simd::load<T, Arch>(x),
-                                      B(masked<T>))));
-      }
-    }
-    return any;
-  }
-  void ask(const place& at, span keys, index lane, T* s, index pitch) const {
-    const index i = row(at, lane), h = head(at, lane);
-    for (index j = keys.begin; j < keys.end; ++j, s += pitch)
-      if (!spec_.mask(position{at.s.b, h, i + at.s.offset, at.s.key(j), i, at.s.slot + j}))
-        *s = masked<T>;
   }
 
   void absorb(const panel& p, index keys, const task& t, T* max, T* sum, T* scale) const {
@@ -381,7 +284,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
       const index some = std::min(W, p.rows - v * W);
       simd::from_lanes<T, Arch>(t.sums + v * W, p.pitch, some, depth_, ones, t.staged, depth_);
       for (index i = 0; i < some; ++i) {
-        const index lane = t.members[first + v * W + i];
+        const index lane = t.members.lane[first + v * W + i];
         T* const o = t.o + lane * depth_;
         const T* const x = t.staged + i * depth_;
         const B by(scale[v * W + i]);
@@ -402,13 +305,13 @@ template <class T, class Arch, class Spec, class Lists> class turned {
                                .finish(row_state<B>{simd::load<T, Arch>(t.max + first),
                                                     simd::load<T, Arch>(t.sum + first)}));
       for (index i = 0; i < std::min(W, at.lanes - first); ++i) {
-        const index lane = first + i, r = row(at, lane);
-        if (r >= at.s.rows) continue;
+        const index lane = first + i, r = at.row(lane);
+        if (!at.exists(lane)) continue;
         T* const o = t.o + lane * depth_;
         for (index c = 0; c < depth_; ++c) o[c] *= factors[i];
-        write_row<Arch>(spec_, p_, at.s, head(at, lane), r, o);
+        write_row<Arch>(spec_, p_, at.s, at.head(lane), r, o);
         if (p_.to.lse.present())
-          report_row(spec_, p_, at.s, head(at, lane), r, row_state<T>{t.max[lane], t.sum[lane]},
+          report_row(spec_, p_, at.s, at.head(lane), r, row_state<T>{t.max[lane], t.sum[lane]},
                      splits_scale ? scale_.rest : 1);
       }
     }
