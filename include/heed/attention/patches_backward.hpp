@@ -20,17 +20,18 @@
 // 10 · lanes · keys · D flops a patch; (D + Dv) · keys elements a share in flight.
 #pragma once
 
-#include <heed/attention/backward_rows.hpp>
+#include <heed/attention/backward_shares.hpp>
 #include <heed/attention/patches.hpp>
 #include <heed/score/gradient.hpp>
 
 namespace heed::detail {
 
-template <class T, class Arch, class Spec> class patches_backward : backward_rows<T, Arch, Spec> {
-  using base = backward_rows<T, Arch, Spec>;
+template <class T, class Arch, class Spec> class patches_backward : backward_shares<T, Arch, Spec> {
+  using base = backward_shares<T, Arch, Spec>;
   using forward = patches<T, Arch, Spec>;
   using tuned = simd::shape<T, Arch>;
   using base::q_, base::v_, base::depth, base::value_depth, base::row_width, base::staging;
+  using base::shares_, base::sum_bytes_, base::sum_width_, base::touched_bytes;
   using base::spec_, base::p_, base::x_, base::g_, base::replay_, base::sums_, base::store;
   using base::W, base::widest, base::own;
   using typename base::B;
@@ -55,12 +56,8 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
       : base(spec, p, x, g, states),
         plan_(plan_patches(spec.mask, W, tuned::vectors)),
         rows_(spec, p),
-        group_(p.shape.group()),
-        sum_width_(q_.width() + v_.width()) {
-    const index heads = std::max<index>(p.shape.batch * p.shape.kv_heads, 1);
-    shares_ = std::clamp<index>((tuned::tasks + heads - 1) / heads, 1, most_shares);
-    shares_ = std::clamp<index>(plan_.count(), 1, shares_);
-    sum_bytes_ = aligned_bytes(p.shape.keys * sum_width_, sizeof(T));
+        group_(p.shape.group()) {
+    base::cut(plan_.count());
     flag_bytes_ = hides ? aligned_bytes(rows_.pieces(), 1) : 0;
   }
 
@@ -86,11 +83,11 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
       const auto at = [&](index i) {
         const index of = first + i;
         std::byte* const source = memory + i * size;
-        head x{of / p_.shape.kv_heads, of % p_.shape.kv_heads, {}, nullptr, nullptr, nullptr};
+        head x{};
+        x.b = of / p_.shape.kv_heads, x.kv = of % p_.shape.kv_heads;
         x.rows = rows_.located(x.b, x.kv, source);
         x.finite = reinterpret_cast<unsigned char*>(source + rows_.bytes());
-        x.touched = reinterpret_cast<span*>(source + rows_.bytes() + flag_bytes_);
-        x.sums = reinterpret_cast<T*>(source + rows_.bytes() + flag_bytes_ + touched_bytes);
+        x.locate(source + rows_.bytes() + flag_bytes_, touched_bytes);
         return x;
       };
       executor.for_each(count * pieces, [&](index i, index) {
@@ -108,30 +105,20 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
         visit(at(i / shares_), i % shares_, scratch.worker(worker));
       });
       executor.for_each(count * pieces, [&](index i, index worker) {
-        finish_keys(at(i / pieces), i % pieces, scratch.worker(worker));
+        const index key = i % pieces * head_type::piece;
+        this->finish_keys(at(i / pieces), {key, std::min(key + head_type::piece, p_.shape.keys)},
+                          scratch.worker(worker));
       });
     }
   }
 
  private:
-  static constexpr index most_shares = 8;
-  static constexpr index touched_bytes = index(arena::rounded(most_shares * sizeof(span)));
-
-  struct head {
-    index b, kv;
+  struct head : share_sums<T> {
     rows_of_head<T> rows;
     unsigned char* finite;  // by piece, keys as well
-    span* touched;          // keys that a share has sums of
-    T* sums;                // [share][key][channel]: dK and dV
   };
-  struct panel {
-    index h = 0, lane = 0, rows = 0, vectors = 0, pitch = 0;
-    bool finite = true;
-    T *q = nullptr, *q_rows = nullptr, *d_out = nullptr, *d_out_rows = nullptr, *dq = nullptr;
-    T *max = nullptr, *sum = nullptr, *delta = nullptr;
-    T *p = nullptr, *ds = nullptr;   // [key][lane]
-    T *dk = nullptr, *dv = nullptr;  // of the patch, strips
-    T* staged = nullptr;
+  struct panel : backward_panel<T> {
+    index h = 0, lane = 0;
   };
 
   // P and dS stay in L1.
@@ -163,7 +150,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
     patch<T> x;
     panel p;
     take(scratch, x, p);
-    T* const sums = d.sums + share * sum_bytes_ / index(sizeof(T));
+    T* const sums = base::sums_of(d, share);
     span& touched = d.touched[share];
     touched = {};
     const index last = plan_.count() * (share + 1) / shares_;
@@ -187,25 +174,11 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
             step(p, x, d, {key, std::min(key + most, x.count)}, open, finite);
           finish_queries(p, x, d.b);
         }
-      touch(x, touched, sums);
-      for (index j = 0; j < x.count; ++j) {
-        T* const to = sums + x.keys[j] * sum_width_;
-        q_.unpack(p.dk, x.count, j, to, true);
-        v_.unpack(p.dv, x.count, j, to + q_.width(), true);
-      }
+      if (x.count == 0) continue;
+      const auto [low, high] = std::minmax_element(x.keys, x.keys + x.count);
+      this->touch({*low, *high + 1}, touched, sums);
+      for (index j = 0; j < x.count; ++j) this->add_row(p, x.count, j, sums, x.keys[j]);
     }
-  }
-  // The sums of a share begin at zero as far as its patches reach.
-  void touch(const patch<T>& x, span& touched, T* sums) const {
-    if (x.count == 0) return;
-    const auto [low, high] = std::minmax_element(x.keys, x.keys + x.count);
-    const span all = touched.empty()
-                         ? span{*low, *high + 1}
-                         : span{std::min(touched.begin, *low), std::max(touched.end, *high + 1)};
-    if (touched.empty()) touched = {all.begin, all.begin};
-    std::fill(sums + all.begin * sum_width_, sums + touched.begin * sum_width_, T(0));
-    std::fill(sums + touched.end * sum_width_, sums + all.end * sum_width_, T(0));
-    touched = all;
   }
   bool all_finite(const head& d, const patch<T>& x) const {
     bool all = true;
@@ -273,37 +246,13 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
       if (!open) hide_outside<Arch>(x, p.lane, p.vectors, keys, p.p, p.pitch);
     simd::listed_scores<T, Arch>(p.vectors, rows.v, rows.v_stride, at, count, p.d_out, p.pitch,
                                  value_depth(), p.ds);
-    const B zero(T(0));
-    for (index v = 0; v < p.vectors; ++v) {
-      const row_state<B> row{simd::load<T, Arch>(p.max + v * W),
-                             simd::load<T, Arch>(p.sum + v * W)};
-      const B delta = simd::load<T, Arch>(p.delta + v * W);
-      const B zeros = (row.max + row.sum) * zero;
-      if (!open && simd::sum_lanes<T, Arch>(zeros) != T(0))
-        replay_.select_weights(row, p.p + v * W, p.pitch, count);
-      else
-        replay_weights<Arch>(spec_.normalizer, p.p + v * W, p.pitch, count, row);
-      for (index i = v * W; i < count * p.pitch; i += p.pitch) {
-        const B weight = simd::load<T, Arch>(p.p + i), dp = simd::load<T, Arch>(p.ds + i);
-        simd::store(p.ds + i,
-                    simd::select(weight == zero, zero,
-                                 B(spec_.normalizer.dscore(zero, weight, dp, delta, row))));
-      }
-    }
+    this->slopes(p, count, !open);
     const index most = x.count;
-    if (!open && !(finite && p.finite)) {
-      add_rows_selected(v_, p.p, p.pitch, count, p.pitch, p.d_out_rows, p.pitch, 0, p.dv, most,
-                        keys.begin, false);
-      add_rows_selected(q_, p.ds, p.pitch, count, p.pitch, p.q_rows, p.pitch, 0, p.dk, most,
-                        keys.begin, false);
-      simd::listed_accumulate_selected<T, Arch>(p.vectors, p.ds, p.pitch, count, rows.k,
-                                                rows.k_stride, at, q_.channels, p.dq);
-    } else {
-      add_rows(v_, p.p, p.pitch, count, p.pitch, p.d_out_rows, p.pitch, 0, p.dv, most, keys.begin);
-      add_rows(q_, p.ds, p.pitch, count, p.pitch, p.q_rows, p.pitch, 0, p.dk, most, keys.begin);
-      simd::listed_accumulate<T, Arch>(p.vectors, p.ds, p.pitch, count, rows.k, rows.k_stride, at,
-                                       q_.channels, p.dq);
-    }
+    const bool selected = !open && !(finite && p.finite);
+    this->add_to_keys(p, count, most, keys.begin, selected);
+    (selected ? simd::listed_accumulate_selected<T, Arch>
+              : simd::listed_accumulate<T, Arch>)(p.vectors, p.ds, p.pitch, count, rows.k,
+                                                  rows.k_stride, at, q_.channels, p.dq);
   }
 
   void finish_queries(panel& p, const patch<T>& x, index b) {
@@ -329,44 +278,9 @@ template <class T, class Arch, class Spec> class patches_backward : backward_row
     }
   }
 
-  void finish_keys(const head& d, index i, arena& scratch) {
-    scratch.reserve(0);
-    T* const staged = scratch.take<T>(staging() + sum_width_);
-    T* const grad = staged;
-    T* const value_grad = grad + row_width();
-    T* const row = value_grad + row_width();
-    T* const rest = row + row_width();
-    double* const sum = sums_.of(0);
-    const index last = std::min((i + 1) * head_type::piece, p_.shape.keys);
-    for (index key = i * head_type::piece; key < last; ++key) {
-      T* const both = rest + staging() - 3 * row_width();
-      std::fill_n(both, sum_width_, T(0));
-      for (index share = 0; share < shares_; ++share) {
-        if (key < d.touched[share].begin || key >= d.touched[share].end) continue;
-        const T* const source = d.sums + share * sum_bytes_ / index(sizeof(T)) + key * sum_width_;
-        for (index c = 0; c < sum_width_; c += W)
-          simd::store(both + c, B(simd::load<T, Arch>(both + c) + simd::load<T, Arch>(source + c)));
-      }
-      std::copy_n(both, q_.channels, grad);
-      std::copy_n(both + q_.width(), v_.channels, value_grad);
-      const row_position at{d.b, d.kv, key, key};
-      if constexpr (base::template has_prologue<false, decltype(Spec::key)>())
-        p_.load_key(d.b, d.kv, key, row);
-      this->template prologue_backward<false>(spec_.key, row, grad, at, g_.key, sum, sum, rest);
-      store(x_.dk, grad, depth(), d.b, d.kv, key);
-      if constexpr (!std::is_same_v<decltype(Spec::value), none>)
-        if (!base::is_zero(value_grad, value_depth())) {
-          p_.load_value(d.b, d.kv, key, row);
-          transform_row_backward<Arch>(spec_.value, row, value_grad, value_depth(), at, g_.value,
-                                       sum, rest);
-        }
-      store(x_.dv, value_grad, value_depth(), d.b, d.kv, key);
-    }
-  }
-
   plan plan_;
   head_type rows_;
-  index group_, sum_width_, shares_ = 1, sum_bytes_ = 0, flag_bytes_ = 0;
+  index group_, flag_bytes_ = 0;
 };
 
 }  // namespace heed::detail
