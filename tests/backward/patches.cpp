@@ -7,9 +7,8 @@
 #include <heed/normalizer/sink_softmax.hpp>
 #include <heed/position/rope.hpp>
 #include <heed/score/alibi.hpp>
-#include <numeric>
 
-#include "support/gradients.hpp"
+#include "support/backward_call.hpp"
 
 namespace heed::test {
 
@@ -25,56 +24,13 @@ struct remainders {
   }
 };
 
-struct shuffled {
-  index crew = 3;
-  index workers() const { return crew; }
-  template <class F> void for_each(index n, F&& f) const {
-    std::vector<index> order(static_cast<std::size_t>(n));
-    std::iota(order.begin(), order.end(), heed::index{0});
-    std::shuffle(order.begin(), order.end(), std::mt19937(seed()));
-    for (const index task : order) f(task, (task * 7 + 3) % crew);
-  }
-};
-
-template <class T> struct call {
-  tensor<T> q, k, v, d_out, d_lse, out, lse, dq, dk, dv;
-
-  call(const backward_shape& x)
-      : q(random<T>(x.q(), 1)),
-        k(random<T>(x.k(), 2)),
-        v(random<T>(x.v(), 3)),
-        d_out(random<T>(x.out(), 4)),
-        d_lse(random<T>({x.b, x.h, x.lq, 1}, 5)),
-        out(x.out()),
-        lse({x.b, x.h, x.lq, 1}),
-        dq(x.q()),
-        dk(x.k()),
-        dv(x.v()) {}
-  template <class Spec> void run(const Spec& spec, const executor_ref& executor = {}) {
-    static workspace scratch;
-    scratch.for_each_arena([](arena& a) { std::fill_n(a.data(), a.capacity(), std::byte{0xff}); });
-    for (auto* x : {&dq, &dk, &dv})
-      std::fill(x->data.begin(), x->data.end(), std::numeric_limits<T>::quiet_NaN());
-    attend(spec, q.in(), k.in(), v.in(), outputs{.out = out.in(), .lse = lse.in()});
-    attend_backward(spec, q.in(), k.in(), v.in(), {.out = out.in(), .lse = lse.in()},
-                    {d_out.in(), d_lse.in()}, {.dq = dq.in(), .dk = dk.in(), .dv = dv.in()},
-                    executor, scratch);
-  }
-};
-
-template <class T> void check_same(const call<T>& got, const call<T>& want, double allowed) {
-  for (auto [x, y] : {std::pair{&got.dq, &want.dq}, {&got.dk, &want.dk}, {&got.dv, &want.dv}})
-    for (index b = 0; b < x->extent[0]; ++b)
-      for (index h = 0; h < x->extent[1]; ++h) check_close(x->head(b, h), y->head(b, h), allowed);
-}
-
 // make(mask) gives a specification.
 template <class T, class M, class Make>
 void check(const M& m, index tokens, const Make& make,
            backward_shape x = {.b = 2, .h = 2, .kv = 1}) {
   static_assert(detail::patches_backward<T, simd::best, decltype(make(m))>::possible);
   x.lq = x.lk = tokens;
-  call<T> got(x), want(x);
+  backward_call<T> got(x), want(x);
   want.run(make(any_mask(m)));
   got.run(make(m));
   // Sums of up to a window's terms.
@@ -126,11 +82,11 @@ TEST_CASE("Gradients of patches are derivatives") {
 TEST_CASE("Nothing that a query does not see leaks into gradients") {
   const neighborhood<2> m{{10, 10}, {3, 4}, {2, 2}};
   const backward_shape x{.b = 1, .h = 1, .kv = 1, .lq = 100, .lk = 100};
-  call<float> clean(x);
+  backward_call<float> clean(x);
   clean.run(plain(m));
   for (const index bad : {index{0}, index{47}, index{99}})
     for (const int which : {0, 1, 2, 3}) {
-      call<float> dirty(x);
+      backward_call<float> dirty(x);
       tensor<float>* const of[] = {&dirty.k, &dirty.v, &dirty.q, &dirty.d_out};
       (*of[which])(0, 0, bad, 1) = std::numeric_limits<float>::quiet_NaN();
       dirty.run(plain(m));

@@ -6,6 +6,7 @@
 #include <heed/attention/backward.hpp>
 #include <heed/attention/patches_backward.hpp>
 #include <heed/attention/sliding_backward.hpp>
+#include <heed/attention/turned_backward.hpp>
 
 namespace heed {
 
@@ -130,7 +131,10 @@ HEED_NOINLINE void attend_backward_any(const Spec& spec, const operand& q, const
     std::vector<T> ignored;
     if (reuse) again.out = dense_rows(ignored, shape);
     const problem replayed = checked(plain, q, k, v, again);
-    stream<T, Arch, decltype(plain)>(plain, replayed).run(executor, memory);
+    if constexpr (lists_blocks<decltype(Spec::mask)>)
+      run_listed<T, Arch>(plain, replayed, executor, memory);
+    else
+      stream<T, Arch, decltype(plain)>(plain, replayed).run(executor, memory);
     if constexpr (logarithmic) states.to_lse(spec.normalizer);
   } else {
     states.read(forward.lse);
@@ -138,6 +142,10 @@ HEED_NOINLINE void attend_backward_any(const Spec& spec, const operand& q, const
   if constexpr (patches_backward<T, Arch, Spec>::possible)
     if (patches_backward<T, Arch, Spec>::suits(spec, p, x, to.spec))
       return patches_backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
+  if constexpr (lists_blocks<decltype(Spec::mask)>)
+    if constexpr (turned_backward<T, Arch, Spec>::possible)
+      if (turned_backward<T, Arch, Spec>::suits(spec, p, x, to.spec))
+        return turned_backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
   backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
 }
 template <class T, class Arch, class Spec>

@@ -97,17 +97,18 @@ template <class T, class Arch, class Spec> struct backward_shares : backward_row
       }
     }
   }
-  // dV += P dO, dK += dS Q for `count` keys from `first` on, in strips of `rows` keys.
-  void add_to_keys(const backward_panel<T>& p, index count, index rows, index first,
-                   bool selected) const {
+  // dV += P dO, dK += dS Q of the first `lanes` for `count` keys from `first` on, in strips of
+  // `rows` keys.
+  void add_to_keys(const backward_panel<T>& p, index count, index rows, index first, bool selected,
+                   index lanes) const {
     if (selected) {
-      add_rows_selected(v_, p.p, p.pitch, count, p.pitch, p.d_out_rows, p.pitch, 0, p.dv, rows,
-                        first, false);
-      add_rows_selected(q_, p.ds, p.pitch, count, p.pitch, p.q_rows, p.pitch, 0, p.dk, rows, first,
+      add_rows_selected(v_, p.p, p.pitch, count, lanes, p.d_out_rows, p.pitch, 0, p.dv, rows, first,
+                        false);
+      add_rows_selected(q_, p.ds, p.pitch, count, lanes, p.q_rows, p.pitch, 0, p.dk, rows, first,
                         false);
     } else {
-      add_rows(v_, p.p, p.pitch, count, p.pitch, p.d_out_rows, p.pitch, 0, p.dv, rows, first);
-      add_rows(q_, p.ds, p.pitch, count, p.pitch, p.q_rows, p.pitch, 0, p.dk, rows, first);
+      add_rows(v_, p.p, p.pitch, count, lanes, p.d_out_rows, p.pitch, 0, p.dv, rows, first);
+      add_rows(q_, p.ds, p.pitch, count, lanes, p.q_rows, p.pitch, 0, p.dk, rows, first);
     }
   }
 

@@ -249,7 +249,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
     this->slopes(p, count, !open);
     const index most = x.count;
     const bool selected = !open && !(finite && p.finite);
-    this->add_to_keys(p, count, most, keys.begin, selected);
+    this->add_to_keys(p, count, most, keys.begin, selected, p.pitch);
     (selected ? simd::listed_accumulate_selected<T, Arch>
               : simd::listed_accumulate<T, Arch>)(p.vectors, p.ds, p.pitch, count, rows.k,
                                                   rows.k_stride, at, q_.channels, p.dq);

@@ -38,7 +38,10 @@ template <class T, class Arch, class Spec, class Lists> class turned {
  public:
   static constexpr bool possible =
       std::is_same_v<decltype(Spec::weights), none> && std::is_same_v<decltype(Spec::plan), none>;
-  static bool suits(const problem& p) { return !p.to.observe && !(scores && p.source); }
+  static bool suits(const problem& p) {
+    return !(p.to.observe && p.to.observe->wants() != observer::needs::rows) &&
+           !(scores && p.source);
+  }
 
   turned(const Spec& spec, const problem& p, const Lists& lists)
       : spec_(spec),
@@ -310,7 +313,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
         T* const o = t.o + lane * depth_;
         for (index c = 0; c < depth_; ++c) o[c] *= factors[i];
         write_row<Arch>(spec_, p_, at.s, at.head(lane), r, o);
-        if (p_.to.lse.present())
+        if (p_.to.lse.present() || p_.to.observe)
           report_row(spec_, p_, at.s, at.head(lane), r, row_state<T>{t.max[lane], t.sum[lane]},
                      splits_scale ? scale_.rest : 1);
       }
