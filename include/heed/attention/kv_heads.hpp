@@ -127,8 +127,8 @@ template <class T, class Arch, class Spec> class kv_heads {
       stride = p_.v.stride[2];
     }
     if (pack_values_)
-      simd::pack_values(rows, stride, count, depth, kv.v_block,
-                        const_cast<T*>(kv.v) + tile * kv.v_tile);
+      simd::pack_values<Arch>(rows, stride, count, depth, kv.v_block,
+                              const_cast<T*>(kv.v) + tile * kv.v_tile);
     if (masks)
       const_cast<unsigned char*>(kv.finite)[tile] = simd::all_finite(rows, stride, count, depth);
   }

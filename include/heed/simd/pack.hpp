@@ -45,15 +45,54 @@ void transform_rows(const F& f, T* x, index stride, index count, index depth,
   }
 }
 
+namespace detail {
+
+#if defined(HEED_HAS_SHUFFLE)
+// W / 4 rows of W floats: four channels of all of them, then the next four, `block` apart.
+template <class Arch>
+HEED_INLINE void pack_square(const float* rows, index stride, index block, float* out) {
+  constexpr index W = width<float, Arch>;
+  typedef float vec __attribute__((vector_size(4 * W), aligned(4), may_alias));
+  typedef float reg __attribute__((vector_size(4 * W)));
+  constexpr auto lanes = std::make_index_sequence<std::size_t(W)>{};
+  reg r[W / 4];
+  HEED_UNROLL for (index i = 0; i < W / 4; ++i) r[i] =
+      *reinterpret_cast<const vec*>(rows + i * stride);
+  if constexpr (W == 8) {
+    const reg low = quarters<0>(r[0], r[1], lanes);
+    r[1] = quarters<1>(r[0], r[1], lanes);
+    r[0] = low;
+  } else if constexpr (W == 16) {
+    const reg a = quarters<0>(r[0], r[1], lanes), b = quarters<1>(r[0], r[1], lanes),
+              d = quarters<0>(r[2], r[3], lanes), e = quarters<1>(r[2], r[3], lanes);
+    r[0] = quarters<0>(a, d, lanes), r[2] = quarters<1>(a, d, lanes);
+    r[1] = quarters<0>(b, e, lanes), r[3] = quarters<1>(b, e, lanes);
+  }
+  HEED_UNROLL for (index i = 0; i < W / 4; ++i) * reinterpret_cast<vec*>(out + i * block) = r[i];
+}
+#endif
+
+}  // namespace detail
+
 // Values of one key tile, [channels / 4][tile][4] with absent channels zero: `block` is 4 · tile.
 // Eight rows at a time: whole lines are written, and rows a power of two apart stay in L1 until
 // all their channels are read.
-template <class T>
+template <class Arch = best, class T>
 void pack_values(const T* rows, index stride, index keys, index channels, index block, T* out) {
+  constexpr index W = width<T, Arch>;
   const index whole = channels - channels % 4;
   for (index first = 0; first < keys; first += 8) {
     const index last = std::min<index>(first + 8, keys);
-    for (index d = 0; d < whole; d += 4)
+    index done = 0;
+#if defined(HEED_HAS_SHUFFLE)
+    if constexpr (sizeof(T) == 4 && W >= 8)
+      if (last - first == 8)
+        for (; done + W <= channels; done += W)
+          for (index j = first; j < last; j += W / 4)
+            detail::pack_square<Arch>(rows + j * stride + done, stride, block,
+                                      out + done / 4 * block + 4 * j);
+#endif
+    for (index d = done; d < whole; d += 4)
       for (index j = first; j < last; ++j)
         std::copy_n(rows + j * stride + d, 4, out + d / 4 * block + 4 * j);
     if (whole < channels)
