@@ -2,11 +2,10 @@
 // Masks by lists of blocks: which blocks of keys the rows of a block of queries may see.
 //
 // Such a mask answers as any other, and has in addition
-//   index block_rows() const, block_keys() const;      // rows and keys a block, the last one
-//   shorter template <class F> void key_blocks(index b, index h, index row_block, F emit) const;
-//   index block_heads() const;      // query heads in a row that share lists
-//   const auto& inside() const;     // the mask to ask within blocks of which some pairs are
-//   allowed
+//   index block_rows() const, block_keys() const;   // rows and keys a block; the last is shorter
+//   index block_heads() const;                      // query heads in a row that share lists
+//   template <class F> void key_blocks(index b, index h, index row_block, F emit) const;
+//   const auto& inside() const;                     // what to ask within blocks of cover `some`
 // emit(key block, cover) in ascending order; blocks that are not given hide all their keys. Drivers
 // walk the lists and never ask about the rest.
 #pragma once
