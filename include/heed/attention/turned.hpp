@@ -51,7 +51,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
         kv_(spec, p, items_),
         read_{spec, p},
         scale_(splits_scale ? parted(p.scale) : split_scale{p.scale, 1}),
-        layout_(layout_of(lists, p.shape.group())),
+        layout_(lanes_of(lists, p.shape.group())),
         by_key_(lists, layout_, items_.longest_keys()),
         depth_(p.shape.value_depth),
         row_blocks_((p.shape.queries + layout_.rows - 1) / layout_.rows) {
