@@ -92,8 +92,10 @@ void run_listed(const Spec& spec, const problem& p, const executor_ref& executor
   using lists = decltype(Spec::mask);
   const auto inside = exchanged(spec, spec.mask.inside(), spec.weights, spec.value, spec.output);
   using inner = std::remove_const_t<decltype(inside)>;
-  if (spec.mask.block_rows() >= simd::width<T, Arch>)
-    return stream<T, Arch, inner, lists>(inside, p, &spec.mask).run(executor, memory);
+  // Lists count rows of the tensors, which packed sequences may start in the middle of a block.
+  if constexpr (std::is_same_v<decltype(Spec::plan), none>)
+    if (spec.mask.block_rows() >= simd::width<T, Arch>)
+      return stream<T, Arch, inner, lists>(inside, p, &spec.mask).run(executor, memory);
   if constexpr (turned<T, Arch, inner, lists>::possible)
     if (turned<T, Arch, inner, lists>::suits(p))
       return turned<T, Arch, inner, lists>(inside, p, spec.mask).run(executor, memory);
