@@ -2,8 +2,8 @@
 // Graphs as edge lists: the edges of a destination lie together, compressed rows of sources. An
 // edge's number is its place in `sources`; tensors of edges are [1,H,E,D] in this order.
 //
-// `csr` borrows, `transposed` owns: the same edges grouped by source, for gradients and for messages
-// in the other direction. Destinations and sources may be different sets of nodes.
+// `csr` borrows, `transposed` owns: the same edges grouped by source, for gradients and for
+// messages in the other direction. Destinations and sources may be different sets of nodes.
 #pragma once
 
 #include <algorithm>

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <heed/segment/csr.hpp>
+#include <utility>
 
 namespace heed::detail {
 
@@ -26,8 +27,14 @@ class segment_cuts {
   explicit segment_cuts(const csr& graph, index shortest = 512, index most = 512)
       : graph_(&graph),
         total_(graph.edges() + graph.nodes()),
-        length_(std::max(shortest, (total_ + most - 1) / most)) {}
+        length_(std::max(shortest, (total_ + most - 1) / most)) {
+    for (index i = 0; i < graph.nodes() && !any_; ++i) any_ = graph.degree(i) >= length_;
+  }
 
+  // Whether a node may be cut.
+  bool any() const { return any_; }
+  // The edges of a task's parts, one after the other.
+  std::pair<index, index> edges(index task) const { return {cut(task).edge, cut(task + 1).edge}; }
   index tasks() const { return (total_ + length_ - 1) / length_; }
 
   // f(part) for the parts of a task in their order; at most the first and last are not whole.
@@ -42,16 +49,18 @@ class segment_cuts {
     }
   }
 
+  // The first and last task with a part of a node that was cut.
+  std::pair<index, index> tasks_of(index node) const {
+    return {key(node) / length_, (key(node + 1) - 1) / length_};
+  }
+
   // Nodes that were cut, once each, by the task that holds their end: f(node, first task), the
   // parts being the last of the first task and the first of all further ones up to `task`.
   template <class F> void for_merge(index task, const F& f) const {
     const place from = cut(task), to = cut(task + 1);
     const bool begun = from.node < graph_->nodes() && from.edge > graph_->begin(from.node);
     if (!begun || from.node == to.node) return;
-    index first = task;
-    while (first > 0 && cut(first).node == from.node && cut(first).edge > graph_->begin(from.node))
-      --first;
-    f(from.node, first);
+    f(from.node, tasks_of(from.node).first);
   }
 
  private:
@@ -76,6 +85,7 @@ class segment_cuts {
 
   const csr* graph_;
   index total_, length_;
+  bool any_ = false;
 };
 
 }  // namespace heed::detail

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSL-1.0
+// segment/dot: attention along the edges of a graph,
+//
+//   s_e = q_dst · k_src · scale + bias_e,  α = softmax over the edges that come to a node,
+//   o_i = Σ_e α_e v_src
+//
+//   attend_edges(segment_dot{.graph = g}, q, k, v, {.out = out, .lse = lse})
+//
+// q [1,H,N,D] are rows of destinations, k [1,H,M,D] and v [1,H,M,Dv] of sources, bias [1,H|1,E,1]
+// of edges. O(E · H · (D + Dv)), bound by reading the rows of sources: fastest with the heads of a
+// node side by side, [N,H,D] as<"LHD">.
+#pragma once
+
+#include <heed/segment/loop.hpp>
+#include <heed/segment/problem.hpp>
+
+namespace heed {
+
+struct segment_dot {
+  csr graph{};
+  operand bias{};    // [1,H|1,E,1]: added to scores
+  double scale = 0;  // 0: 1/√D
+  operand null{};    // [1,H|1,N|1,1]: the logit of one more edge whose value is zero
+  edge_order order = edge_order::any;
+
+  struct gradient {
+    result bias{}, null{};
+  };
+};
+
+namespace detail {
+
+template <class T, class Arch> struct dot_edges {
+  const csr& graph;
+  row_source<T> q, k, v;
+  operand bias;
+  T scale;
+  index heads, depth;
+
+  template <class Arena> struct task {
+    const dot_edges& all;
+    row_asker ask_k, ask_v;
+    T *own, *staged_k, *staged_v, *bias;
+
+    task(const dot_edges& edges, Arena& a)
+        : all(edges),
+          ask_k(edges.k, edges.graph.sources),
+          ask_v(edges.v, edges.graph.sources),
+          own(a.template take<T>(edges.q.width())),
+          staged_k(a.template take<T>(edges.k.staged())),
+          staged_v(a.template take<T>(edges.v.staged())),
+          bias(a.template take<T>(segment_block)) {}
+
+    void start(index first, index last) { ask_k.start(first, last), ask_v.start(first, last); }
+    void begin(index node) {
+      all.q.copy(node, own);
+      for (index i = 0; i < all.q.width(); ++i) own[i] *= all.scale;
+    }
+    void scores(index first, index count, T* s) {
+      const auto source = [&](index j) { return index(all.graph.source(first + j)); };
+      edge_scores<T, Arch>(product_term{}, own, own, all.k.gather(count, staged_k, source), count,
+                           all.heads, all.depth, s, ask_k);
+      add_edges(all.bias, first, count, all.heads, bias, s);
+    }
+    void values(index first, index count, const T* p, T* o) {
+      const auto source = [&](index j) { return index(all.graph.source(first + j)); };
+      edge_sums<T, Arch>(product_term{}, o, all.v.gather(count, staged_v, source), count, all.heads,
+                         all.v.view().extent[3], p, o, ask_v);
+    }
+  };
+};
+
+inline double dot_scale(const segment_dot& spec, index depth) {
+  return spec.scale != 0 ? spec.scale : 1 / std::sqrt(double(std::max<index>(1, depth)));
+}
+
+template <class T, class Arch>
+HEED_NOINLINE void dot_any(const segment_dot& spec, const operand& q, const operand& k,
+                           const operand& v, const edge_outputs& to, const executor_ref& executor,
+                           const workspace_ref& scratch) {
+  constexpr const char* operation = "heed::attend_edges(segment_dot)";
+  const index H = q.extent[1], N = spec.graph.nodes();
+  check_rows(operation, {"q", q}, {1, H, N, q.extent[3]});
+  check_rows(operation, {"k", k}, {1, H, k.extent[2], q.extent[3]});
+  check_rows(operation, {"v", v}, {1, H, k.extent[2], v.extent[3]});
+  check_rows(operation, {"out", to.out}, {1, H, N, v.extent[3]});
+  check_optional(operation, {"lse", to.lse}, {1, H, N, 1});
+  check_table(operation, {"bias", spec.bias}, {1, H, spec.graph.edges(), 1});
+  check_table(operation, {"null", spec.null}, {1, H, N, 1});
+  spec.graph.check(operation, k.extent[2], spec.order);
+  const dot_edges<T, Arch> edges{spec.graph,
+                                 row_source<T>(q),
+                                 row_source<T>(k),
+                                 row_source<T>(v),
+                                 spec.bias,
+                                 T(dot_scale(spec, q.extent[3])),
+                                 H,
+                                 q.extent[3]};
+  workspace own;
+  workspace& memory = scratch.scratch ? *scratch.scratch : own;
+  const segment_loop<T, Arch, dot_edges<T, Arch>> loop(spec.graph, edges, H, v.extent[3], spec.null,
+                                                       to);
+  memory.shared().reserve(static_cast<std::size_t>(loop.kept()) * sizeof(T));
+  loop.run(executor, memory, memory.shared().take<T>(loop.kept()));
+}
+
+}  // namespace detail
+
+// Computes in float, or in double if q, k and v are double. A node without edges gives zeros and
+// lse = -inf, or that of the null logit. Same bits for any executor. Throws std::invalid_argument,
+// before anything is written, if a shape or the graph does not fit.
+template <class Arch = simd::best, storable Q, storable K, storable V>
+void attend_edges(const segment_dot& spec, const view<Q>& q, const view<K>& k, const view<V>& v,
+                  const edge_outputs& to, const executor_ref& executor = {},
+                  const workspace_ref& scratch = {}) {
+  detail::dot_any<compute_type<Q, K, V>, Arch>(spec, view<const Q>(q), view<const K>(k),
+                                               view<const V>(v), to, executor, scratch);
+}
+
+}  // namespace heed

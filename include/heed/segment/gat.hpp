@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: BSL-1.0
+// segment/gat: graph attention whose scores are additive.
+//
+//   gat    (Veličković et al., 2018)  s_e = LeakyReLU(a_dst · x_dst + a_src · x_src + bias_e)
+//   gatv2  (Brody et al., 2022)       s_e = a · LeakyReLU(l_dst + r_src) + bias_e
+//   α = softmax over the edges that come to a node,  o_i = Σ_e α_e x_src  (gatv2: r_src)
+//
+//   attend_edges(gat{.graph = g, .target = a_dst, .source = a_src}, x, x, {.out = out})
+//   attend_edges(gatv2{.graph = g, .weight = a}, l, r, {.out = out})
+//
+// Rows are projected already: x = W h, l = W_l h, r = W_r h, of destinations [1,H,N,D] and of
+// sources [1,H,M,D]. gat's score has rank 1: one number a node and head is computed first.
+#pragma once
+
+#include <heed/segment/loop.hpp>
+#include <heed/simd/rows.hpp>
+
+namespace heed {
+
+struct gat {
+  csr graph{};
+  operand target{}, source{};  // [1,H,1,D]: a_dst and a_src
+  operand bias{};              // [1,H|1,E,1], as the term of edge features
+  double slope = 0.2;          // of LeakyReLU below 0
+  operand null{};              // [1,H|1,N|1,1]: the logit of one more edge whose value is zero
+  edge_order order = edge_order::any;
+
+  struct gradient {
+    result target{}, source{}, bias{}, null{};
+  };
+};
+
+struct gatv2 {
+  csr graph{};
+  operand weight{};  // [1,H,1,D]: a
+  operand bias{};    // [1,H|1,E,1]
+  double slope = 0.2;
+  operand null{};
+  edge_order order = edge_order::any;
+
+  struct gradient {
+    result weight{}, bias{}, null{};
+  };
+};
+
+namespace detail {
+
+// a · LeakyReLU(x + y); its slope by x or y is a times what `sum` gives.
+template <class T> struct leaky_term {
+  T slope;
+  template <class B> HEED_INLINE B score(const B& x, const B& y, const B& a, const B& acc) const {
+    const B z = x + y;
+    return simd::fma(a, simd::select(z < B(T(0)), B(z * B(slope)), z), acc);
+  }
+  template <class B> HEED_INLINE B sum(const B& x, const B& y) const {
+    return simd::select(B(x + y) < B(T(0)), B(slope), B(T(1)));
+  }
+  static constexpr bool alone = false;
+};
+
+// Two numbers a node in place of rows: [node][head], of destinations and sources.
+template <class T, class Arch> struct gat_edges {
+  const csr& graph;
+  const T *target, *source;
+  row_source<T> x;
+  operand bias;
+  T slope;
+  index heads;
+
+  template <class Arena> struct task {
+    const gat_edges& all;
+    row_asker ask_x;
+    T *staged, *bias;
+    const T* own = nullptr;
+
+    task(const gat_edges& edges, Arena& a)
+        : all(edges),
+          ask_x(edges.x, edges.graph.sources),
+          staged(a.template take<T>(edges.x.staged())),
+          bias(a.template take<T>(segment_block)) {}
+
+    void start(index first, index last) { ask_x.start(first, last); }
+    void begin(index node) { own = all.target + node * all.heads; }
+    void scores(index first, index count, T* s) {
+      const index H = all.heads;
+      for (index j = 0; j < count; ++j) {
+        const T* const other = all.source + all.graph.source(first + j) * H;
+        for (index h = 0; h < H; ++h) s[h * segment_block + j] = own[h] + other[h];
+      }
+      add_edges(all.bias, first, count, H, bias, s);
+      for (index h = 0; h < H; ++h)
+        for (index j = 0; j < count; ++j) {
+          T& z = s[h * segment_block + j];
+          z = z < T(0) ? z * all.slope : z;
+        }
+    }
+    void values(index first, index count, const T* p, T* o) {
+      const auto at = [&](index j) { return index(all.graph.source(first + j)); };
+      edge_sums<T, Arch>(product_term{}, o, all.x.gather(count, staged, at), count, all.heads,
+                         all.x.view().extent[3], p, o, ask_x);
+    }
+  };
+};
+
+template <class T, class Arch> struct gatv2_edges {
+  const csr& graph;
+  row_source<T> left, right;
+  const T* weight;  // [H][D]
+  operand bias;
+  leaky_term<T> term;
+  index heads, depth;
+
+  template <class Arena> struct task {
+    const gatv2_edges& all;
+    row_asker ask_right;
+    T *own, *staged, *bias;
+    segment_rows<T> rows;
+
+    task(const gatv2_edges& edges, Arena& a)
+        : all(edges),
+          ask_right(edges.right, edges.graph.sources),
+          own(a.template take<T>(edges.left.width())),
+          staged(a.template take<T>(edges.right.staged())),
+          bias(a.template take<T>(segment_block)) {}
+
+    void start(index first, index last) { ask_right.start(first, last); }
+    void begin(index node) { all.left.copy(node, own); }
+    // Scores and values are the same rows.
+    void scores(index first, index count, T* s) {
+      rows = all.right.gather(count, staged,
+                              [&](index j) { return index(all.graph.source(first + j)); });
+      edge_scores<T, Arch>(all.term, own, all.weight, rows, count, all.heads, all.depth, s,
+                           ask_right);
+      add_edges(all.bias, first, count, all.heads, bias, s);
+    }
+    void values(index, index count, const T* p, T* o) {
+      edge_sums<T, Arch>(product_term{}, o, rows, count, all.heads, all.depth, p, o, nothing_to_ask{});
+    }
+  };
+};
+
+// to[row][h] = a[h] · x[h, row]; `memory` is the workers' scratch.
+template <class T, class Arch>
+void row_products(const operand& x, const T* a, T* to, const executor_ref& executor,
+                  workspace& memory) {
+  constexpr index some = 256;
+  const index H = x.extent[1], D = x.extent[3], rows = x.extent[2];
+  const row_source<T> from(x);
+  memory.crew(executor.workers());
+  executor.for_each((rows + some - 1) / some, [&](index task, index worker) {
+    arena& scratch = memory.worker(worker);
+    scratch.reserve(static_cast<std::size_t>(aligned_bytes(from.staged(), sizeof(T))));
+    T* const staged = scratch.take<T>(from.staged());
+    for (index i = task * some; i < std::min(rows, (task + 1) * some); ++i) {
+      const segment_rows<T> row = from.gather(1, staged, [&](index) { return i; });
+      for (index h = 0; h < H; ++h)
+        to[i * H + h] = simd::dot_row<Arch>(a + h * D, row.row[0] + h * row.pitch, D);
+    }
+  });
+}
+template <class T> void load_learned(const operand& a, T* to) {
+  for (index h = 0; h < a.extent[1]; ++h)
+    simd::load_row(a.type, a.row(0, h, 0), a.stride[3], a.extent[3], to + h * a.extent[3]);
+}
+
+inline void check_gat(const char* operation, const csr& graph, const operand& bias,
+                      const operand& null, edge_order order, const operand& x_dst,
+                      const operand& x_src, const edge_outputs& to) {
+  const index H = x_dst.extent[1], D = x_dst.extent[3], N = graph.nodes();
+  check_rows(operation, {"the destinations", x_dst}, {1, H, N, D});
+  check_rows(operation, {"the sources", x_src}, {1, H, x_src.extent[2], D});
+  check_rows(operation, {"out", to.out}, {1, H, N, D});
+  check_optional(operation, {"lse", to.lse}, {1, H, N, 1});
+  check_table(operation, {"bias", bias}, {1, H, graph.edges(), 1});
+  check_table(operation, {"null", null}, {1, H, N, 1});
+  graph.check(operation, x_src.extent[2], order);
+}
+
+template <class T, class Arch>
+HEED_NOINLINE void gat_any(const gat& spec, const operand& x_dst, const operand& x_src,
+                           const edge_outputs& to, const executor_ref& executor,
+                           const workspace_ref& scratch) {
+  constexpr const char* operation = "heed::attend_edges(gat)";
+  const index H = x_dst.extent[1], D = x_dst.extent[3], N = x_dst.extent[2], M = x_src.extent[2];
+  check_gat(operation, spec.graph, spec.bias, spec.null, spec.order, x_dst, x_src, to);
+  check_rows(operation, {"target", spec.target}, {1, H, 1, D});
+  check_rows(operation, {"source", spec.source}, {1, H, 1, D});
+  workspace own;
+  workspace& memory = scratch.scratch ? *scratch.scratch : own;
+  gat_edges<T, Arch> edges{spec.graph, nullptr,       nullptr, row_source<T>(x_src),
+                           spec.bias,  T(spec.slope), H};
+  const segment_loop<T, Arch, gat_edges<T, Arch>> loop(spec.graph, edges, H, D, spec.null, to);
+  arena& shared = memory.shared();
+  const auto pieces = [&](auto& a) {
+    T* const kept = a.template take<T>(loop.kept());
+    T* const learned = a.template take<T>(2 * H * D);
+    T *const target = a.template take<T>(N * H), *const source = a.template take<T>(M * H);
+    return std::array{kept, learned, target, source};
+  };
+  arena_size size;
+  pieces(size);
+  shared.reserve(size.bytes());
+  const auto [kept, learned, target, source] = pieces(shared);
+  load_learned(spec.target, learned), load_learned(spec.source, learned + H * D);
+  row_products<T, Arch>(x_dst, learned, target, executor, memory);
+  row_products<T, Arch>(x_src, learned + H * D, source, executor, memory);
+  edges.target = target, edges.source = source;
+  loop.run(executor, memory, kept);
+}
+
+template <class T, class Arch>
+HEED_NOINLINE void gatv2_any(const gatv2& spec, const operand& left, const operand& right,
+                             const edge_outputs& to, const executor_ref& executor,
+                             const workspace_ref& scratch) {
+  constexpr const char* operation = "heed::attend_edges(gatv2)";
+  const index H = left.extent[1], D = left.extent[3];
+  check_gat(operation, spec.graph, spec.bias, spec.null, spec.order, left, right, to);
+  check_rows(operation, {"weight", spec.weight}, {1, H, 1, D});
+  workspace own;
+  workspace& memory = scratch.scratch ? *scratch.scratch : own;
+  gatv2_edges<T, Arch> edges{
+      spec.graph, row_source<T>(left), row_source<T>(right), nullptr, spec.bias, {T(spec.slope)}, H,
+      D};
+  const segment_loop<T, Arch, gatv2_edges<T, Arch>> loop(spec.graph, edges, H, D, spec.null, to);
+  arena& shared = memory.shared();
+  const auto pieces = [&](auto& a) {
+    T* const kept = a.template take<T>(loop.kept());
+    return std::array{kept, a.template take<T>(H * D)};
+  };
+  arena_size size;
+  pieces(size);
+  shared.reserve(size.bytes());
+  const auto [kept, weight] = pieces(shared);
+  load_learned(spec.weight, weight);
+  edges.weight = weight;
+  loop.run(executor, memory, kept);
+}
+
+}  // namespace detail
+
+// Computes in float, or in double if both x are double. A node without edges gives zeros and
+// lse = -inf, or that of the null logit. Same bits for any executor. Throws std::invalid_argument,
+// before anything is written, if a shape or the graph does not fit.
+template <class Arch = simd::best, storable A, storable B>
+void attend_edges(const gat& spec, const view<A>& x_dst, const view<B>& x_src,
+                  const edge_outputs& to, const executor_ref& executor = {},
+                  const workspace_ref& scratch = {}) {
+  detail::gat_any<compute_type<A, B>, Arch>(spec, view<const A>(x_dst), view<const B>(x_src), to,
+                                            executor, scratch);
+}
+template <class Arch = simd::best, storable A, storable B>
+void attend_edges(const gatv2& spec, const view<A>& left, const view<B>& right,
+                  const edge_outputs& to, const executor_ref& executor = {},
+                  const workspace_ref& scratch = {}) {
+  detail::gatv2_any<compute_type<A, B>, Arch>(spec, view<const A>(left), view<const B>(right), to,
+                                              executor, scratch);
+}
+
+}  // namespace heed

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSL-1.0
+// The two kernels of the segment loop, over a block of up to `segment_block` edges of one node:
+//
+//   edge_scores   s[h][j]  = Σ_c term(x[h][c], y_j[h][c])            j < count
+//   edge_sums     o[h][c] += Σ_j w[h][j] term(x[h][c], y_j[h][c])
+//
+// x and o lie [H][D], rows y_j anywhere, s and w [H][segment_block]. Lanes are channels; four edges
+// share the loads of x. A term is a function of vectors; scores may be written for edges that fill
+// up the last group of four.
+#pragma once
+
+#include <heed/segment/rows.hpp>
+#include <heed/simd/sum_each.hpp>
+
+namespace heed::detail {
+
+// x y, and y by itself: dot products and sums of rows.
+struct product_term {
+  template <class B> HEED_INLINE B score(const B& x, const B& y, const B&, const B& acc) const {
+    return simd::fma(x, y, acc);
+  }
+  template <class B> HEED_INLINE B sum(const B&, const B& y) const { return y; }
+  static constexpr bool alone = true;  // x takes no part in sums
+};
+
+template <class T, class Arch> HEED_INLINE simd::batch<T, Arch> some_lanes(const T* p, index n) {
+  return n == simd::width<T, Arch> ? simd::load<T, Arch>(p) : simd::load_first<T, Arch>(p, n);
+}
+
+// `a` [H][D] are learned factors, or x again where the term takes none.
+template <class T, class Arch, class Term, class Ask>
+HEED_NOINLINE void edge_scores(const Term& term, const T* x, const T* a, const segment_rows<T>& y,
+                               index count, index heads, index depth, T* s, Ask&& ask) {
+  using B = simd::batch<T, Arch>;
+  constexpr index W = simd::width<T, Arch>;
+  for (index first = 0; first < count; first += 4)
+    for (index h = 0; h < heads; ++h) {
+      const T *const own = x + h * depth, *const factor = a + h * depth;
+      const T* row[4];
+      HEED_UNROLL for (int j = 0; j < 4; ++j) row[j] = y.row[first + j] + h * y.pitch;
+      ask.read(4);
+      B acc[4] = {B(T(0)), B(T(0)), B(T(0)), B(T(0))};
+      index c = 0;
+      for (; c + W <= depth; c += W) {
+        const B mine = simd::load<T, Arch>(own + c), by = simd::load<T, Arch>(factor + c);
+        HEED_UNROLL for (int j = 0; j < 4; ++j) acc[j] =
+            term.score(mine, simd::load<T, Arch>(row[j] + c), by, acc[j]);
+      }
+      if (const index rest = depth - c; rest > 0) {
+        const B mine = simd::load_first<T, Arch>(own + c, rest),
+                by = simd::load_first<T, Arch>(factor + c, rest);
+        HEED_UNROLL for (int j = 0; j < 4; ++j) acc[j] =
+            term.score(mine, simd::load_first<T, Arch>(row[j] + c, rest), by, acc[j]);
+      }
+      simd::sum_each<T, Arch>(acc, s + h * segment_block + first);
+    }
+}
+
+template <class T, class Arch, int NV, class Term, class Ask>
+HEED_INLINE void edge_sums_at(const Term& term, const T* x, const segment_rows<T>& y, index shift,
+                              index count, const T* w, index rest, T* o, Ask&& ask) {
+  using B = simd::batch<T, Arch>;
+  constexpr index W = simd::width<T, Arch>;
+  const auto load = [&](const T* p) HEED_INLINE_LAMBDA {
+    return NV == 1 ? some_lanes<T, Arch>(p, rest) : simd::load<T, Arch>(p);
+  };
+  B acc[NV], own[NV];
+  HEED_UNROLL for (int n = 0; n < NV; ++n) {
+    acc[n] = load(o + n * W);
+    own[n] = Term::alone ? acc[n] : load(x + n * W);
+  }
+  for (index j = 0; j < count; ++j) {
+    ask();
+    const B weight(w[j]);
+    HEED_UNROLL for (int n = 0; n < NV; ++n) acc[n] =
+        simd::fma(weight, term.sum(own[n], load(y.row[j] + shift + n * W)), acc[n]);
+  }
+  HEED_UNROLL for (int n = 0; n < NV; ++n) if (NV == 1 && rest < W)
+      simd::store_first<T, Arch>(o, acc[n], rest);
+  else simd::store(o + n * W, acc[n]);
+}
+
+template <class T, class Arch, class Term, class Ask>
+HEED_NOINLINE void edge_sums(const Term& term, const T* x, const segment_rows<T>& y, index count,
+                             index heads, index depth, const T* w, T* o, Ask&& ask) {
+  constexpr index W = simd::width<T, Arch>;
+  for (index h = 0; h < heads; ++h) {
+    const auto part = [&]<int NV>(std::integral_constant<int, NV>, index c, index rest)
+                          HEED_INLINE_LAMBDA {
+                            edge_sums_at<T, Arch, NV>(term, x + h * depth + c, y, h * y.pitch + c,
+                                                      count, w + h * segment_block, rest,
+                                                      o + h * depth + c, [&]() HEED_INLINE_LAMBDA {
+                                                        if (c == 0) ask.read();
+                                                      });
+                          };
+    index c = 0;
+    for (; c + 4 * W <= depth; c += 4 * W) part(std::integral_constant<int, 4>{}, c, W);
+    for (; c + 2 * W <= depth; c += 2 * W) part(std::integral_constant<int, 2>{}, c, W);
+    for (; c < depth; c += W) part(std::integral_constant<int, 1>{}, c, std::min(W, depth - c));
+  }
+}
+
+// In place of an asker: rows that are near already.
+struct nothing_to_ask {
+  void read(index = 1) const {}
+};
+
+}  // namespace heed::detail
