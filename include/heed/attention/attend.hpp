@@ -5,6 +5,7 @@
 #include <cmath>
 #include <heed/attention/few.hpp>
 #include <heed/attention/patches.hpp>
+#include <heed/attention/picked.hpp>
 #include <heed/attention/sliding.hpp>
 #include <heed/attention/spec.hpp>
 #include <heed/attention/split.hpp>
@@ -85,7 +86,8 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
   return p;
 }
 
-// The tile loop along lists of blocks: those of many rows as they are, others turned around.
+// Lists of blocks: those of many rows in the tile loop, those of single keys row by row, others
+// turned around.
 template <class T, class Arch, class Spec>
 void run_listed(const Spec& spec, const problem& p, const executor_ref& executor,
                 workspace& memory) {
@@ -96,6 +98,9 @@ void run_listed(const Spec& spec, const problem& p, const executor_ref& executor
   if constexpr (std::is_same_v<decltype(Spec::plan), none>)
     if (spec.mask.block_rows() >= simd::width<T, Arch>)
       return stream<T, Arch, inner, lists>(inside, p, &spec.mask).run(executor, memory);
+  if constexpr (picked<T, Arch, inner, lists>::possible)
+    if (picked<T, Arch, inner, lists>::suits(p, spec.mask))
+      return picked<T, Arch, inner, lists>(inside, p, spec.mask).run(executor, memory);
   if constexpr (turned<T, Arch, inner, lists>::possible)
     if (turned<T, Arch, inner, lists>::suits(p))
       return turned<T, Arch, inner, lists>(inside, p, spec.mask).run(executor, memory);

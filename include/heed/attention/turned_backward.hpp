@@ -49,7 +49,7 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
                   const spec_gradients<Spec>& g, row_states<T>& states)
       : base(spec, p, x, g, states),
         rows_(spec, p),
-        layout_(layout_of(spec.mask, p.shape.group())),
+        layout_(lanes_of(spec.mask, p.shape.group())),
         by_key_(spec.mask, layout_, p.shape.keys),
         row_blocks_((p.shape.queries + layout_.rows - 1) / layout_.rows) {
     const index lane = sum_width_ * index(sizeof(T));
