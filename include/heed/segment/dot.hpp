@@ -35,37 +35,37 @@ template <class T, class Arch> struct dot_edges {
   row_source<T> q, k, v;
   operand bias;
   T scale;
-  index heads, depth;
+  index heads;
 
   template <class Arena> struct task {
     const dot_edges& all;
-    row_asker ask_k, ask_v;
     T *own, *staged_k, *staged_v, *bias;
+    index last = 0;
+    segment_rows<T> rows;
 
     task(const dot_edges& edges, Arena& a)
         : all(edges),
-          ask_k(edges.k, edges.graph.sources),
-          ask_v(edges.v, edges.graph.sources),
           own(a.template take<T>(edges.q.width())),
           staged_k(a.template take<T>(edges.k.staged())),
           staged_v(a.template take<T>(edges.v.staged())),
           bias(a.template take<T>(segment_block)) {}
 
-    void start(index first, index last) { ask_k.start(first, last), ask_v.start(first, last); }
+    void start(index, index end) { last = end; }
     void begin(index node) {
       all.q.copy(node, own);
       for (index i = 0; i < all.q.width(); ++i) own[i] *= all.scale;
     }
+    listed_rows from(index first) const { return {all.graph.sources.data() + first, last - first}; }
     void scores(index first, index count, T* s) {
-      const auto source = [&](index j) { return index(all.graph.source(first + j)); };
-      edge_scores<T, Arch>(product_term{}, own, own, all.k.gather(count, staged_k, source), count,
-                           all.heads, all.depth, s, ask_k);
+      all.k.gather(count, from(first), staged_k, rows);
+      edge_scores<T, Arch>(product_term{}, own, own, rows, count, all.heads, all.k.depth(), s,
+                           ask_ahead{});
       add_edges(all.bias, first, count, all.heads, bias, s);
     }
     void values(index first, index count, const T* p, T* o) {
-      const auto source = [&](index j) { return index(all.graph.source(first + j)); };
-      edge_sums<T, Arch>(product_term{}, o, all.v.gather(count, staged_v, source), count, all.heads,
-                         all.v.view().extent[3], p, o, ask_v);
+      all.v.gather(count, from(first), staged_v, rows);
+      edge_sums<T, Arch>(product_term{}, o, rows, count, all.heads, all.v.depth(), p, o,
+                         ask_ahead{});
     }
   };
 };
@@ -94,8 +94,7 @@ HEED_NOINLINE void dot_any(const segment_dot& spec, const operand& q, const oper
                                  row_source<T>(v),
                                  spec.bias,
                                  T(dot_scale(spec, q.extent[3])),
-                                 H,
-                                 q.extent[3]};
+                                 H};
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
   const segment_loop<T, Arch, dot_edges<T, Arch>> loop(spec.graph, edges, H, v.extent[3], spec.null,

@@ -69,17 +69,17 @@ template <class T, class Arch> struct gat_edges {
 
   template <class Arena> struct task {
     const gat_edges& all;
-    row_asker ask_x;
     T *staged, *bias;
     const T* own = nullptr;
+    index last = 0;
+    segment_rows<T> rows;
 
     task(const gat_edges& edges, Arena& a)
         : all(edges),
-          ask_x(edges.x, edges.graph.sources),
           staged(a.template take<T>(edges.x.staged())),
           bias(a.template take<T>(segment_block)) {}
 
-    void start(index first, index last) { ask_x.start(first, last); }
+    void start(index, index end) { last = end; }
     void begin(index node) { own = all.target + node * all.heads; }
     void scores(index first, index count, T* s) {
       const index H = all.heads;
@@ -95,9 +95,10 @@ template <class T, class Arch> struct gat_edges {
         }
     }
     void values(index first, index count, const T* p, T* o) {
-      const auto at = [&](index j) { return index(all.graph.source(first + j)); };
-      edge_sums<T, Arch>(product_term{}, o, all.x.gather(count, staged, at), count, all.heads,
-                         all.x.view().extent[3], p, o, ask_x);
+      all.x.gather(count, listed_rows{all.graph.sources.data() + first, last - first}, staged,
+                   rows);
+      edge_sums<T, Arch>(product_term{}, o, rows, count, all.heads, all.x.depth(), p, o,
+                         ask_ahead{});
     }
   };
 };
@@ -112,29 +113,29 @@ template <class T, class Arch> struct gatv2_edges {
 
   template <class Arena> struct task {
     const gatv2_edges& all;
-    row_asker ask_right;
     T *own, *staged, *bias;
+    index last = 0;
     segment_rows<T> rows;
 
     task(const gatv2_edges& edges, Arena& a)
         : all(edges),
-          ask_right(edges.right, edges.graph.sources),
           own(a.template take<T>(edges.left.width())),
           staged(a.template take<T>(edges.right.staged())),
           bias(a.template take<T>(segment_block)) {}
 
-    void start(index first, index last) { ask_right.start(first, last); }
+    void start(index, index end) { last = end; }
     void begin(index node) { all.left.copy(node, own); }
     // Scores and values are the same rows.
     void scores(index first, index count, T* s) {
-      rows = all.right.gather(count, staged,
-                              [&](index j) { return index(all.graph.source(first + j)); });
+      all.right.gather(count, listed_rows{all.graph.sources.data() + first, last - first}, staged,
+                       rows);
       edge_scores<T, Arch>(all.term, own, all.weight, rows, count, all.heads, all.depth, s,
-                           ask_right);
+                           ask_ahead{});
       add_edges(all.bias, first, count, all.heads, bias, s);
     }
     void values(index, index count, const T* p, T* o) {
-      edge_sums<T, Arch>(product_term{}, o, rows, count, all.heads, all.depth, p, o, nothing_to_ask{});
+      edge_sums<T, Arch>(product_term{}, o, rows, count, all.heads, all.depth, p, o,
+                         nothing_to_ask{});
     }
   };
 };
@@ -152,7 +153,8 @@ void row_products(const operand& x, const T* a, T* to, const executor_ref& execu
     scratch.reserve(static_cast<std::size_t>(aligned_bytes(from.staged(), sizeof(T))));
     T* const staged = scratch.take<T>(from.staged());
     for (index i = task * some; i < std::min(rows, (task + 1) * some); ++i) {
-      const segment_rows<T> row = from.gather(1, staged, [&](index) { return i; });
+      segment_rows<T> row;
+      from.gather(1, edge_rows{i, 1}, staged, row);
       for (index h = 0; h < H; ++h)
         to[i * H + h] = simd::dot_row<Arch>(a + h * D, row.row[0] + h * row.pitch, D);
     }

@@ -23,6 +23,18 @@ struct product_term {
   static constexpr bool alone = true;  // x takes no part in sums
 };
 
+// What a kernel does with the address of a row that is to come.
+struct ask_ahead {
+  template <class T> HEED_INLINE void operator()([[maybe_unused]] const T* p) const {
+#if defined(__GNUC__)
+    __builtin_prefetch(p);
+#endif
+  }
+};
+struct nothing_to_ask {
+  template <class T> HEED_INLINE void operator()(const T*) const {}
+};
+
 template <class T, class Arch> HEED_INLINE simd::batch<T, Arch> some_lanes(const T* p, index n) {
   return n == simd::width<T, Arch> ? simd::load<T, Arch>(p) : simd::load_first<T, Arch>(p, n);
 }
@@ -30,35 +42,38 @@ template <class T, class Arch> HEED_INLINE simd::batch<T, Arch> some_lanes(const
 // `a` [H][D] are learned factors, or x again where the term takes none.
 template <class T, class Arch, class Term, class Ask>
 HEED_NOINLINE void edge_scores(const Term& term, const T* x, const T* a, const segment_rows<T>& y,
-                               index count, index heads, index depth, T* s, Ask&& ask) {
+                               index count, index heads, index depth, T* s, const Ask& ask) {
   using B = simd::batch<T, Arch>;
   constexpr index W = simd::width<T, Arch>;
   for (index first = 0; first < count; first += 4)
     for (index h = 0; h < heads; ++h) {
       const T *const own = x + h * depth, *const factor = a + h * depth;
-      const T* row[4];
-      HEED_UNROLL for (int j = 0; j < 4; ++j) row[j] = y.row[first + j] + h * y.pitch;
-      ask.read(4);
+      const T *row[4], *next[4];
+      HEED_UNROLL for (int j = 0; j < 4; ++j) {
+        row[j] = y.row[first + j] + h * y.pitch;
+        next[j] = y.next[first + j] + h * y.pitch;
+      }
       B acc[4] = {B(T(0)), B(T(0)), B(T(0)), B(T(0))};
+      const auto add = [&](index c, const auto& load) HEED_INLINE_LAMBDA {
+        const B mine = load(own + c), by = load(factor + c);
+        HEED_UNROLL for (int j = 0; j < 4; ++j) {
+          ask(next[j] + c);
+          acc[j] = term.score(mine, load(row[j] + c), by, acc[j]);
+        }
+      };
       index c = 0;
-      for (; c + W <= depth; c += W) {
-        const B mine = simd::load<T, Arch>(own + c), by = simd::load<T, Arch>(factor + c);
-        HEED_UNROLL for (int j = 0; j < 4; ++j) acc[j] =
-            term.score(mine, simd::load<T, Arch>(row[j] + c), by, acc[j]);
-      }
-      if (const index rest = depth - c; rest > 0) {
-        const B mine = simd::load_first<T, Arch>(own + c, rest),
-                by = simd::load_first<T, Arch>(factor + c, rest);
-        HEED_UNROLL for (int j = 0; j < 4; ++j) acc[j] =
-            term.score(mine, simd::load_first<T, Arch>(row[j] + c, rest), by, acc[j]);
-      }
+      for (; c + W <= depth; c += W)
+        add(c, [](const T* p) HEED_INLINE_LAMBDA { return simd::load<T, Arch>(p); });
+      if (const index rest = depth - c; rest > 0)
+        add(c,
+            [rest](const T* p) HEED_INLINE_LAMBDA { return simd::load_first<T, Arch>(p, rest); });
       simd::sum_each<T, Arch>(acc, s + h * segment_block + first);
     }
 }
 
 template <class T, class Arch, int NV, class Term, class Ask>
 HEED_INLINE void edge_sums_at(const Term& term, const T* x, const segment_rows<T>& y, index shift,
-                              index count, const T* w, index rest, T* o, Ask&& ask) {
+                              index count, const T* w, index rest, T* o, const Ask& ask) {
   using B = simd::batch<T, Arch>;
   constexpr index W = simd::width<T, Arch>;
   const auto load = [&](const T* p) HEED_INLINE_LAMBDA {
@@ -70,10 +85,12 @@ HEED_INLINE void edge_sums_at(const Term& term, const T* x, const segment_rows<T
     own[n] = Term::alone ? acc[n] : load(x + n * W);
   }
   for (index j = 0; j < count; ++j) {
-    ask();
     const B weight(w[j]);
-    HEED_UNROLL for (int n = 0; n < NV; ++n) acc[n] =
-        simd::fma(weight, term.sum(own[n], load(y.row[j] + shift + n * W)), acc[n]);
+    const T *const row = y.row[j] + shift, *const next = y.next[j] + shift;
+    HEED_UNROLL for (int n = 0; n < NV; ++n) {
+      ask(next + n * W);
+      acc[n] = simd::fma(weight, term.sum(own[n], load(row + n * W)), acc[n]);
+    }
   }
   HEED_UNROLL for (int n = 0; n < NV; ++n) if (NV == 1 && rest < W)
       simd::store_first<T, Arch>(o, acc[n], rest);
@@ -82,27 +99,19 @@ HEED_INLINE void edge_sums_at(const Term& term, const T* x, const segment_rows<T
 
 template <class T, class Arch, class Term, class Ask>
 HEED_NOINLINE void edge_sums(const Term& term, const T* x, const segment_rows<T>& y, index count,
-                             index heads, index depth, const T* w, T* o, Ask&& ask) {
+                             index heads, index depth, const T* w, T* o, const Ask& ask) {
   constexpr index W = simd::width<T, Arch>;
   for (index h = 0; h < heads; ++h) {
-    const auto part = [&]<int NV>(std::integral_constant<int, NV>, index c, index rest)
-                          HEED_INLINE_LAMBDA {
-                            edge_sums_at<T, Arch, NV>(term, x + h * depth + c, y, h * y.pitch + c,
-                                                      count, w + h * segment_block, rest,
-                                                      o + h * depth + c, [&]() HEED_INLINE_LAMBDA {
-                                                        if (c == 0) ask.read();
-                                                      });
-                          };
+    const auto part = [&]<int NV>(std::integral_constant<int, NV>, index c,
+                                  index rest) HEED_INLINE_LAMBDA {
+      edge_sums_at<T, Arch, NV>(term, x + h * depth + c, y, h * y.pitch + c, count,
+                                w + h * segment_block, rest, o + h * depth + c, ask);
+    };
     index c = 0;
     for (; c + 4 * W <= depth; c += 4 * W) part(std::integral_constant<int, 4>{}, c, W);
     for (; c + 2 * W <= depth; c += 2 * W) part(std::integral_constant<int, 2>{}, c, W);
     for (; c < depth; c += W) part(std::integral_constant<int, 1>{}, c, std::min(W, depth - c));
   }
 }
-
-// In place of an asker: rows that are near already.
-struct nothing_to_ask {
-  void read(index = 1) const {}
-};
 
 }  // namespace heed::detail

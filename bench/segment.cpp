@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: BSL-1.0
+// Attention along the edges of a graph.
+//   segment/<kind>/h<H>/d<D>/e<edges>/t<threads>   dot, gat, gatv2, softmax on a power-law graph of
+//                                                  65 536 nodes (exponent 2.5 both ways)
+//   segment/<kind>/backward/…                      gradients of everything
+//   segment/dot/hub/…                              all edges come to one node
+// `share` is of the rate at which as many threads read the rows of K and V (gat: of x) of every
+// edge once, in the order of the graph's edges, doing nothing else; `share_uniform` of the rate for
+// rows at random. The plain loop over the same edges with Eigen's rows is `vs_eigen`.
+#define EIGEN_USE_THREADS
+#include "support/calls.hpp"
+
+#include <heed/segment/dot.hpp>
+#include <heed/segment/gat.hpp>
+#include <heed/segment/softmax.hpp>
+
+#include <numeric>
+
+namespace {
+
+using bench::trial;
+using heed::index;
+
+struct graph {
+  std::vector<index> offsets;
+  std::vector<int> sources;
+
+  heed::csr in() const { return {offsets, sources}; }
+  index nodes() const { return in().nodes(); }
+};
+
+// Edges whose ends are drawn by weights i^(-1 / (exponent - 1)), nodes in random order.
+graph power_law(index nodes, index edges, double exponent, bool hub) {
+  const auto n = static_cast<std::size_t>(nodes);
+  std::mt19937_64 bits(20240229);
+  const auto unit = [&] { return double(bits() >> 11) * 0x1p-53; };
+  std::vector<double> sum(n);
+  double total = 0;
+  for (std::size_t i = 0; i < n; ++i)
+    sum[i] = total += std::pow(double(i + 1), -1 / (exponent - 1));
+  std::vector<int> name(n);
+  std::iota(name.begin(), name.end(), 0);
+  for (std::size_t i = n; i > 1; --i) std::swap(name[i - 1], name[bits() % i]);
+  const auto draw = [&] {
+    const auto at = std::upper_bound(sum.begin(), sum.end(), unit() * total) - sum.begin();
+    return name[std::min(n - 1, static_cast<std::size_t>(at))];
+  };
+  std::vector<std::pair<int, int>> list(static_cast<std::size_t>(edges));
+  for (auto& [to, from] : list) to = hub ? int(n / 2) : draw(), from = draw();
+  std::sort(list.begin(), list.end());
+  graph g{std::vector<index>(n + 1, 0), {}};
+  for (const auto& [to, from] : list)
+    ++g.offsets[static_cast<std::size_t>(to) + 1], g.sources.push_back(from);
+  std::partial_sum(g.offsets.begin(), g.offsets.end(), g.offsets.begin());
+  return g;
+}
+
+// Sums of rows by a list, four vectors at once, asking for rows some ahead.
+[[gnu::noinline]] float read_rows(const float* const* tables, int count, index width,
+                                  const int* list, index first, index last, index ahead) {
+  using lanes = bench::detail::lanes;
+  std::array<lanes, 4> sum;
+  sum.fill(lanes(0.f));
+  for (index e = first; e < last; ++e)
+    for (int t = 0; t < count; ++t) {
+      const float* const row = tables[t] + list[e] * width;
+      const float* const next = tables[t] + list[std::min(e + ahead, last - 1)] * width;
+      for (index c = 0; c < width; c += 16) __builtin_prefetch(next + c);
+      for (index c = 0; c < width; c += index(4 * lanes::size))
+        for (std::size_t i = 0; i < 4; ++i)
+          sum[i] += lanes::load_unaligned(row + c + index(i * lanes::size));
+    }
+  const lanes all = sum[0] + sum[1] + sum[2] + sum[3];
+  std::array<float, lanes::size> out;
+  all.store_unaligned(out.data());
+  return out[0];
+}
+
+enum class kind { dot, gat, gatv2, softmax };
+
+struct layer {
+  kind what;
+  index heads, depth, edges;
+  bool backward = false, hub = false;
+
+  index width() const { return heads * depth; }
+  const char* name() const {
+    constexpr const char* names[] = {"dot", "gat", "gatv2", "softmax"};
+    return names[static_cast<int>(what)];
+  }
+};
+
+struct operands {
+  layer l;
+  graph g;
+  bench::buffer<float> q, k, v, a, out, peer;
+
+  operands(const layer& of, index nodes)
+      : l(of),
+        g(power_law(nodes, of.edges, 2.5, of.hub)),
+        q(bench::normal_numbers(nodes * of.width(), 1)),
+        k(bench::normal_numbers(nodes * of.width(), 2)),
+        v(bench::normal_numbers(nodes * of.width(), 3)),
+        a(bench::normal_numbers(of.width(), 4)),
+        out(of.what == kind::softmax ? std::size_t(of.edges * of.heads) : q.size(), 0.f),
+        peer(out.size(), 0.f) {
+    if (of.what == kind::softmax) k = bench::normal_numbers(of.edges * of.heads, 5);
+  }
+  template <class T> heed::view<T> rows(T* data) const {
+    return bench::heads_inside(data, 1, l.heads, g.nodes(), l.depth);
+  }
+  heed::view<const float> in(const bench::buffer<float>& x) const { return rows(x.data()); }
+  template <class T> heed::view<T> edges(T* data) const {
+    return bench::heads_inside(data, 1, l.heads, l.edges, 1);
+  }
+
+  void forward(const heed::executor_ref& on, heed::workspace& scratch) {
+    const heed::view<const float> learned =
+        bench::heads_outside(std::as_const(a).data(), 1, l.heads, 1, l.depth);
+    switch (l.what) {
+      case kind::dot:
+        return heed::attend_edges(heed::segment_dot{.graph = g.in()}, in(q), in(k), in(v),
+                                  {.out = rows(out.data())}, on, scratch);
+      case kind::gat:
+        return heed::attend_edges(heed::gat{.graph = g.in(), .target = learned, .source = learned},
+                                  in(q), in(k), {.out = rows(out.data())}, on, scratch);
+      case kind::gatv2:
+        return heed::attend_edges(heed::gatv2{.graph = g.in(), .weight = learned}, in(q), in(k),
+                                  {.out = rows(out.data())}, on, scratch);
+      case kind::softmax:
+        return heed::normalize_edges(heed::segment_softmax{.graph = g.in()},
+                                     edges(std::as_const(k).data()), {.out = edges(out.data())}, on,
+                                     scratch);
+    }
+  }
+
+  // The definition in plain loops over Eigen's rows.
+  void plain(bench::crew& team) {
+    using row = Eigen::Map<const Eigen::RowVectorXf>;
+    using mutable_row = Eigen::Map<Eigen::RowVectorXf>;
+    const index H = l.heads, D = l.depth;
+    constexpr index some = 64;
+    team.each((g.nodes() + some - 1) / some, [&](bench::index task, int) {
+      Eigen::ArrayXXf s;  // [edge][head], columns are heads
+      const auto of = [&](const bench::buffer<float>& x, index i, index h) {
+        return row(x.data() + i * H * D + h * D, D);
+      };
+      for (index i = task * some; i < std::min<index>(g.nodes(), (task + 1) * some); ++i) {
+        const index first = g.in().begin(i), n = g.in().degree(i);
+        if (l.what != kind::softmax) mutable_row(peer.data() + i * H * D, H * D).setZero();
+        if (n == 0) continue;
+        s.resize(n, H);
+        for (index e = 0; e < n; ++e)
+          for (index h = 0; h < H; ++h) {
+            const index from = g.in().source(first + e);
+            if (l.what == kind::dot)
+              s(e, h) = of(q, i, h).dot(of(k, from, h)) / std::sqrt(float(D));
+            else if (l.what == kind::softmax)
+              s(e, h) = k[std::size_t((first + e) * H + h)];
+            else if (l.what == kind::gat) {
+              const float z = of(a, 0, h).dot(of(q, i, h)) + of(a, 0, h).dot(of(k, from, h));
+              s(e, h) = z < 0 ? 0.2f * z : z;
+            } else {
+              const auto z = (of(q, i, h) + of(k, from, h)).array();
+              s(e, h) = (of(a, 0, h).array() * z.max(0.2f * z)).sum();
+            }
+          }
+        for (index h = 0; h < H; ++h) {
+          s.col(h) = (s.col(h) - s.col(h).maxCoeff()).exp();
+          s.col(h) /= s.col(h).sum();
+        }
+        for (index e = 0; e < n; ++e)
+          for (index h = 0; h < H; ++h)
+            if (l.what == kind::softmax)
+              peer[std::size_t((first + e) * H + h)] = s(e, h);
+            else
+              mutable_row(peer.data() + i * H * D + h * D, D) +=
+                  s(e, h) * of(l.what == kind::dot ? v : k, g.in().source(first + e), h);
+      }
+    });
+  }
+  void check() const {
+    for (std::size_t i = 0; i < out.size(); ++i)
+      if (!(std::abs(out[i] - peer[i]) <= 2e-4f))
+        bench::fail(std::string(l.name()) + " is wrong at " + std::to_string(i) + ": " +
+                    std::to_string(out[i]) + " instead of " + std::to_string(peer[i]));
+  }
+  index tables() const { return l.what == kind::dot ? 2 : 1; }
+
+  // Seconds to read what the edges name, the best of what was tried.
+  double read(int threads, bench::crew& team, const std::vector<int>& list) const {
+    const float* tables_[] = {k.data(), v.data()};
+    constexpr index parts = 256;
+    double best = 1e9;
+    for (const index ahead : {2, 4, 8, 16}) {
+      const bench::leading here(threads);
+      const double start = bench::now();
+      team.each(parts, [&](bench::index part, int) {
+        bench::detail::sink =
+            read_rows(tables_, int(tables()), l.width(), list.data(), part * l.edges / parts,
+                      (part + 1) * l.edges / parts, ahead);
+      });
+      best = std::min(best, bench::now() - start);
+    }
+    return best;
+  }
+};
+
+void run(trial& t, layer l) {
+  if (!t.timed()) l.edges = 5000;
+  operands o(l, t.timed() ? 65536 : 900);
+  heed::workspace scratch;
+  const int threads = t.form().threads;
+  bench::crew team(threads);
+  const auto call = [&](const heed::executor_ref& on) { o.forward(on, scratch); };
+  call({});
+  o.plain(team);
+  o.check();
+  std::vector<bench::contender> field{
+      {"heed",
+       [&](int times) {
+         const bench::leading here(threads);
+         return bench::seconds_per_call(
+             times, [&] { threads == 1 ? call({}) : call(heed::on(bench::device(threads))); });
+       }},
+      {"eigen", [&](int times) {
+         const bench::leading here(threads);
+         return bench::seconds_per_call(times, [&] { o.plain(team); });
+       }}};
+  if (l.what == kind::softmax) {
+    t.measure_bytes(field, double(8 * l.edges * l.heads));
+    return;
+  }
+  std::vector<int> uniform(o.g.sources.size());
+  std::mt19937 bits(7);
+  for (int& i : uniform) i = int(bits() % unsigned(o.g.nodes()));
+  double listed = 1e9, random = 1e9;
+  const auto bound = [&] {
+    for (int i = 0; i < 3 && t.timed(); ++i) {
+      listed = std::min(listed, o.read(threads, team, o.g.sources));
+      random = std::min(random, o.read(threads, team, uniform));
+    }
+  };
+  bound();
+  const double bytes = double(o.tables() * l.edges * l.width()) * sizeof(float);
+  const double best = t.measure_bytes(field, bytes);
+  bound();
+  t.note("read_gbps", bytes / listed * 1e-9);
+  t.note("random_gbps", bytes / random * 1e-9);
+  t.note("share", listed / best);
+  t.note("share_uniform", random / best);
+}
+
+std::string count(index n) {
+  return n % 1000000 == 0 ? std::to_string(n / 1000000) + "m" : std::to_string(n);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bench::suite all(argc, argv);
+  for (const int threads : {1, 2})
+    for (const layer& l : {layer{kind::dot, 8, 32, 1000000},
+                           {kind::dot, 8, 32, 1000000, false, true},
+                           {kind::gat, 8, 32, 1000000},
+                           {kind::gatv2, 8, 32, 1000000},
+                           {kind::softmax, 8, 32, 1000000}}) {
+      const std::string name = std::string("segment/") + l.name() +
+                               (l.backward ? "/backward" : "") + (l.hub ? "/hub" : "") + "/h" +
+                               std::to_string(l.heads) + "/d" + std::to_string(l.depth) + "/e" +
+                               count(l.edges) + "/t" + std::to_string(threads);
+      all.add(name, {.threads = threads}, [l](trial& t) { run(t, l); });
+    }
+  return all.run();
+}
