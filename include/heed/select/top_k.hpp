@@ -12,9 +12,43 @@
 
 namespace heed {
 
+namespace detail {
+
+// Up to this many are kept sorted while scores go by: past the first few, most are told to be too
+// small sixteen at a time.
+inline constexpr index few_chosen = 32;
+
+template <class T> index top_few(const T* scores, index n, index k, int* chosen) {
+  T best[few_chosen];
+  int number[few_chosen];
+  index count = 0;
+  T least = -std::numeric_limits<T>::infinity();
+  const auto offer = [&](index i) {
+    const T s = scores[i];
+    if (!(s > least)) return;
+    index at = count < k ? count++ : k - 1;
+    for (; at > 0 && best[at - 1] < s; --at) best[at] = best[at - 1], number[at] = number[at - 1];
+    best[at] = s, number[at] = static_cast<int>(i);
+    if (count == k) least = best[k - 1];
+  };
+  index i = 0;
+  for (constexpr index step = 16; i + step <= n; i += step) {
+    int larger = 0;
+    for (index j = 0; j < step; ++j) larger |= scores[i + j] > least;
+    for (index j = 0; larger && j < step; ++j) offer(i + j);
+  }
+  for (; i < n; ++i) offer(i);
+  std::copy_n(number, count, chosen);
+  std::sort(chosen, chosen + count);
+  return count;
+}
+
+}  // namespace detail
+
 // Writes the numbers of the chosen, ascending, to `chosen` [k] and returns how many there are.
 // `scratch` holds n scores.
 template <class T> index top_k(const T* scores, index n, index k, int* chosen, T* scratch) {
+  if (k > 0 && k <= detail::few_chosen) return detail::top_few(scores, n, k, chosen);
   constexpr T never = -std::numeric_limits<T>::infinity();
   index able = 0;
   for (index i = 0; i < n; ++i) {
