@@ -31,8 +31,10 @@ TEST_CASE("Global tokens, drawn") {
 }
 
 TEST_CASE("BigBird, drawn") {
-  CHECK(drawn(bigbird{.block = 2, .window = 3, .global = 1, .random = 1, .keys = 14}, 14, 14) ==
-        drawing{});
+  CHECK(drawn(bigbird{1, 3, 1, 1, 7}, 7, 7) ==
+        drawing{"xxxxxxx", "xxx...x", "xxxx..x", "x.xxxx.", "xx.xxx.", "xx..xxx", "x.x..xx"});
+  CHECK(drawn(bigbird{.block = 2, .window = 3, .global = 1, .random = 1, .keys = 14}, 3, 14) ==
+        drawing{"xxxx....xxxxxx", "xx..xx....xxxx", "xx..xx....xxxx"});
 }
 
 TEST_CASE("Longformer, against its reference and in the engine") {
@@ -65,9 +67,13 @@ TEST_CASE("Longformer with steps by head and lists by item") {
 
 TEST_CASE("BigBird, against its reference and in the engine") {
   for (const auto& [queries, keys] : awkward())
-    for (const auto& [b, w, g, n] :
-         {std::array<index, 4>{1, 3, 2, 3}, {4, 1, 0, 2}, {16, 5, 1, 3}, {3, 3, 1, 32},
-          {64, 3, 2, 3}, {2, 1, 0, 0}, {5, 7, 100, 3}})
+    for (const auto& [b, w, g, n] : {std::array<index, 4>{1, 3, 2, 3},
+                                     {4, 1, 0, 2},
+                                     {16, 5, 1, 3},
+                                     {3, 3, 1, 32},
+                                     {64, 3, 2, 3},
+                                     {2, 1, 0, 0},
+                                     {5, 7, 100, 3}})
       for (const std::uint64_t seed : {0, 11})
         check_heads(bigbird{b, w, g, n, keys, seed}, 1, queries, keys,
                     [&, b = b, w = w, g = g, n = n, q = queries, k = keys](index, index h) {
@@ -92,8 +98,8 @@ TEST_CASE("Random blocks are spread evenly and never repeat") {
 
 TEST_CASE("Global and local masks refuse what does not fit") {
   const problem_shape shape{.batch = 2, .heads = 2, .queries = 4, .keys = 6};
-  const std::vector<int> twice{1, 1}, far{2, 6}, minus{-1}, down{3, 2}, two{1, 4, 0}, items{0, 2, 3},
-      short_items{0, 3}, broken{0, 2, 4};
+  const std::vector<int> twice{1, 1}, far{2, 6}, minus{-1}, down{3, 2}, two{1, 4, 0},
+      items{0, 2, 3}, short_items{0, 3}, broken{0, 2, 4};
   CHECK_THROWS_WITH(global_tokens{twice}.check(shape),
                     ContainsSubstring("heed::global_tokens") && ContainsSubstring("1 after 1"));
   CHECK_THROWS_WITH(global_tokens{far}.check(shape), ContainsSubstring("6 keys: 6 after 2"));

@@ -61,9 +61,9 @@ TEST_CASE("Masks of heads, some of which are asked") {
           q, k, [&](index i, index j) { return truth(of[std::size_t(h)], i, j); });
     };
     check_heads(per_head(of, causal{} && odd, causal{} && near, causal{}), 1, queries, keys, want);
-    check_heads(per_head(of, any_mask(causal{} && odd), any_mask(causal{} && near),
-                         any_mask(causal{})),
-                1, queries, keys, want);
+    check_heads(
+        per_head(of, any_mask(causal{} && odd), any_mask(causal{} && near), any_mask(causal{})), 1,
+        queries, keys, want);
     check_heads(causal{} && per_head(of, odd, near, full{}), 1, queries, keys, want);
   }
   const std::vector<int> one{1};

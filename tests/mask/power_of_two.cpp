@@ -12,18 +12,23 @@ TEST_CASE("Powers of two, drawn") {
   CHECK(drawn(power_of_two{2, 1, 0}, 10, 10) ==
         drawing{"x.........", "xx........", "xxx.......", "xxxx......", "xxxxx.....", "xxxxxx....",
                 "..xxxxx...", "..xxxxxx..", "xx..xxxxx.", "xx..xxxxxx"});
-  CHECK(drawn(power_of_two::tokens(), 9, 9) ==
-        drawing{"x........", "xx.......", "xxx......", ".xxx.....", "x.xxx....", ".x.xxx...",
-                "..x.xxx..", "...x.xxx.", "x...x.xxx"});
-  CHECK(drawn(power_of_two{1, 3, 1}, 9, 9) ==
-        drawing{"x........", "xx.......", "xxx......", "xxxx.....", "x.xxx....", "xx.xxx...",
-                "x.x.xxx..", "x..x.xxx.", "x...x.xxx"});
+  CHECK(drawn(power_of_two::tokens(), 9, 9) == drawing{"x........", "xx.......", "xxx......",
+                                                       ".xxx.....", "x.xxx....", ".x.xxx...",
+                                                       "..x.xxx..", "...x.xxx.", "x...x.xxx"});
+  CHECK(drawn(power_of_two{1, 3, 1}, 9, 9) == drawing{"x........", "xx.......", "xxx......",
+                                                      "xxxx.....", "x.xxx....", "xx.xxx...",
+                                                      "x.x.xxx..", "x..x.xxx.", "x...x.xxx"});
 }
 
 TEST_CASE("Powers of two, against their reference and in the engine") {
   for (const auto& [queries, keys] : awkward()) {
-    for (const auto& [b, w, s] : {std::array<index, 3>{1, 1, 0}, {2, 0, 1}, {3, 4, 2},
-                                  {16, 2, 1}, {256, 5, 1}, {7, 1000, 0}, {1, 1, 1000}})
+    for (const auto& [b, w, s] : {std::array<index, 3>{1, 1, 0},
+                                  {2, 0, 1},
+                                  {3, 4, 2},
+                                  {16, 2, 1},
+                                  {256, 5, 1},
+                                  {7, 1000, 0},
+                                  {1, 1, 1000}})
       check_mask(power_of_two{b, w, s}, 1, queries, keys,
                  [&, b = b, w = w, s = s, q = queries, k = keys](index) {
                    return reference::mask::power_of_two(q, k, b, w, s);
@@ -37,9 +42,8 @@ TEST_CASE("Powers of two, against their reference and in the engine") {
 TEST_CASE("The spans of a row of powers of two are few") {
   for (const index row : {1, 100, 4097, 131071}) {
     index spans = 0, pairs = 0;
-    power_of_two{64, 1, 0}.intervals({.q = row}, row + 1, [&](span s) {
-      ++spans, pairs += s.size();
-    });
+    power_of_two{64, 1, 0}.intervals({.q = row}, row + 1,
+                                     [&](span s) { ++spans, pairs += s.size(); });
     CHECK(spans <= 12);
     CHECK(pairs <= 12 * 64);
   }

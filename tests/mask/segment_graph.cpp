@@ -13,8 +13,8 @@ TEST_CASE("Segment graphs, drawn") {
   const ints cu{0, 1, 3, 5, 7}, offsets{0, 0, 0, 0, 2}, sources{1, 2};
   CHECK(drawn(segment_graph{cu, offsets, sources, 1}, 7, 7) ==
         drawing{"x......", "xx.....", "xxx....", "x..x...", "x..xx..", "xxxxxx.", "xxxxxxx"});
-  CHECK(drawn(segment_graph{cu}, 7, 7) == drawing{"x......", ".x.....", ".xx....", "...x...",
-                                                  "...xx..", ".....x.", ".....xx"});
+  CHECK(drawn(segment_graph{cu}, 7, 7) ==
+        drawing{"x......", ".x.....", ".xx....", "...x...", "...xx..", ".....x.", ".....xx"});
   // A source that comes later, and a segment that sees itself whole.
   const ints itself{0, 1, 2, 2, 2}, later{3, 1};
   CHECK(drawn(segment_graph{cu, itself, later}, 7, 7) ==
@@ -36,7 +36,8 @@ TEST_CASE("Segment graphs, against their reference and in the engine") {
           std::vector<reference::indices> named(static_cast<std::size_t>(count));
           for (index g = 0; g < count; ++g) {
             segment.insert(segment.end(),
-                           static_cast<std::size_t>(cu[std::size_t(g + 1)] - cu[std::size_t(g)]), g);
+                           static_cast<std::size_t>(cu[std::size_t(g + 1)] - cu[std::size_t(g)]),
+                           g);
             for (index s = 0; s < count; ++s)
               if (random.below(one_in) == 0) {
                 sources.push_back(int(s));
@@ -53,8 +54,8 @@ TEST_CASE("Segment graphs, against their reference and in the engine") {
 
 TEST_CASE("Malformed segment graphs are refused") {
   const problem_shape shape{.batch = 1, .heads = 1, .queries = 4, .keys = 4};
-  const ints cu{0, 2, 4}, ends{0, 2, 3}, down{0, 3, 2, 4}, offsets{0, 1, 3}, few{0, 3}, past{0, 1, 4},
-      good{1, 0, 1}, high{1, 0, 2}, low{-1, 0, 1}, twice{1, 0, 0}, order{1, 1, 0};
+  const ints cu{0, 2, 4}, ends{0, 2, 3}, down{0, 3, 2, 4}, offsets{0, 1, 3}, few{0, 3},
+      past{0, 1, 4}, good{1, 0, 1}, high{1, 0, 2}, low{-1, 0, 1}, twice{1, 0, 0}, order{1, 1, 0};
   CHECK_NOTHROW(segment_graph(cu, offsets, good, 4).check(shape));
   CHECK_THROWS_WITH(segment_graph{ends}.check(shape),
                     ContainsSubstring("heed::segment_graph") && ContainsSubstring("ends at 3"));

@@ -13,15 +13,15 @@ TEST_CASE("Shifted groups, drawn") {
   CHECK(drawn(shifted_groups{4, 8}, 8, 8) == drawing{"x.......", "xx......", "xxx.....", "xxxx....",
                                                      "....x...", "....xx..", "....xxx.",
                                                      "....xxxx"});
-  CHECK(drawn(shifted_groups{4, 8, two}, 8, 8) ==
-        drawing{"x.....xx", "xx....xx", "..x.....", "..xx....", "..xxx...", "..xxxx..", "......x.",
-                "......xx"});
+  CHECK(drawn(shifted_groups{4, 8, two}, 8, 8) == drawing{"x.....xx", "xx....xx", "..x.....",
+                                                          "..xx....", "..xxx...", "..xxxx..",
+                                                          "......x.", "......xx"});
   CHECK(drawn(shifted_groups{4, 8, two, 0, false}, 8, 8) ==
         drawing{"x.......", "xx......", "..x.....", "..xx....", "..xxx...", "..xxxx..", "......x.",
                 "......xx"});
-  CHECK(drawn(shifted_groups{4, 8, {}, 1}, 8, 8) ==
-        drawing{"x.......", "xx......", "xxx.....", "xxxx....", "x...x...", "x...xx..", "x...xxx.",
-                "x...xxxx"});
+  CHECK(drawn(shifted_groups{4, 8, {}, 1}, 8, 8) == drawing{"x.......", "xx......", "xxx.....",
+                                                            "xxxx....", "x...x...", "x...xx..",
+                                                            "x...xxx.", "x...xxxx"});
 }
 
 TEST_CASE("Shifted groups, against their reference and in the engine") {

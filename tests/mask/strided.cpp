@@ -12,9 +12,9 @@ TEST_CASE("Strides, drawn") {
   CHECK(drawn(strided{3}, 9, 9) == drawing{"x........", "xx.......", "xxx......", "xxxx.....",
                                            ".xxxx....", "..xxxx...", "x..xxxx..", ".x..xxxx.",
                                            "..x..xxxx"});
-  CHECK(drawn(fixed_strided{3, 1}, 9, 9) ==
-        drawing{"x........", "xx.......", "xxx......", "..xx.....", "..xxx....", "..xxxx...",
-                "..x..xx..", "..x..xxx.", "..x..xxxx"});
+  CHECK(drawn(fixed_strided{3, 1}, 9, 9) == drawing{"x........", "xx.......", "xxx......",
+                                                    "..xx.....", "..xxx....", "..xxxx...",
+                                                    "..x..xx..", "..x..xxx.", "..x..xxxx"});
   CHECK(drawn(dilated_window{.left = 2, .step = 2}, 9, 9) ==
         drawing{"x........", ".x.......", "x.x......", ".x.x.....", "x.x.x....", ".x.x.x...",
                 "..x.x.x..", "...x.x.x.", "....x.x.x"});
@@ -65,8 +65,8 @@ TEST_CASE("Multiples in float") {
       for (index i = first; i < first + 4 * W; i += W) {
         const batch x = batch(float(i)) + simd::iota<float, arch>();
         float flags[std::size_t(W)];
-        simd::store(flags, batch(simd::select(detail::multiple(x, float(of)), batch(1.f),
-                                              batch(0.f))));
+        simd::store(flags,
+                    batch(simd::select(detail::multiple(x, float(of)), batch(1.f), batch(0.f))));
         for (index j = 0; j < W; ++j) {
           CAPTURE(i + j, of);
           CHECK((flags[j] != 0) == ((i + j) % of == 0));

@@ -17,7 +17,8 @@ template <class M> struct head_of {
     at.h = h;
     return m(at);
   }
-  template <class At> auto vector(At at) const
+  template <class At>
+  auto vector(At at) const
     requires requires { m.vector(at); }
   {
     at.h = h;

@@ -30,8 +30,8 @@
 namespace heed {
 
 template <mask Inside, class Size = block_size> class block_map {
-  using cuts = std::conditional_t<std::is_same_v<Size, block_size>, detail::even_cuts,
-                                  detail::uneven_cuts>;
+  using cuts =
+      std::conditional_t<std::is_same_v<Size, block_size>, detail::even_cuts, detail::uneven_cuts>;
   using table = detail::block_table<cuts>;
 
  public:
@@ -102,14 +102,23 @@ template <mask Inside, class Size = block_size> class block_map {
     };
     want(shape.queries == own.queries, "queries", shape.queries, own.queries);
     want(shape.keys == own.keys, "keys", shape.keys, own.keys);
-    want(shape.offset == own.offset, "as the position of the first query", shape.offset, own.offset);
+    want(shape.offset == own.offset, "as the position of the first query", shape.offset,
+         own.offset);
     want(table_->heads == 1 || shape.heads == own.heads, "query heads", shape.heads, own.heads);
     want(table_->batch == 1 || shape.batch == own.batch, "items", shape.batch, own.batch);
     check_policy(mask_, shape);
   }
 
-  index block_rows() const requires std::is_same_v<Size, block_size> { return table_->rows.size; }
-  index block_keys() const requires std::is_same_v<Size, block_size> { return table_->keys.size; }
+  index block_rows() const
+    requires std::is_same_v<Size, block_size>
+  {
+    return table_->rows.size;
+  }
+  index block_keys() const
+    requires std::is_same_v<Size, block_size>
+  {
+    return table_->keys.size;
+  }
   index block_heads() const { return table_->group; }
   const Inside& inside() const { return mask_; }
   template <class F> void key_blocks(index b, index h, index row_block, F emit) const {
@@ -126,7 +135,8 @@ template <mask Inside, class Size = block_size> class block_map {
                        static_cast<double>(table_->shape.keys);
     return all > 0 ? seen / all : 0;
   }
-  // A line a block of rows, a mark a block of keys; lists of several items or heads after their name.
+  // A line a block of rows, a mark a block of keys; lists of several items or heads after their
+  // name.
   friend std::ostream& operator<<(std::ostream& to, const block_map& map) {
     const table& t = *map.table_;
     std::string line;

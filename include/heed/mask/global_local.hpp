@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: BSL-1.0
 // mask/global_local: local windows and few tokens that see and are seen by all.
 //
-//   global_tokens{0, 3}   longformer(1, {2})   bigbird{.block = 2, .window = 3, .global = 1,
-//   xxxxxx                xxx...                       .random = 1, .keys = 12}
-//   x..x..                xxx...               xxxxxxxxxxxx
-//   x..x..                xxxxxx               xxxxxxxxxxxx
-//   xxxxxx                ..xxx.               xxxxxx....xx
-//   x..x..                ..xxxx               xxxxxx....xx
-//   x..x..                ..x.xx               xxxxxxxx..xx   and so on: one block by chance
+//   global_tokens{0, 3}   longformer(1, {2})   bigbird{1, 3, 1, 1, 7}
+//   xxxxxx                xxx...               xxxxxxx
+//   x..x..                xxx...               xxx...x
+//   x..x..                xxxxxx               xxxx..x
+//   xxxxxx                ..xxx.               x.xxxx.
+//   x..x..                ..xxxx               xx.xxx.
+//   x..x..                ..x.xx               xx..xxx
+//                                              x.x..xx
 //
 // global_tokens: q or k on the list; one ascending list of positions for all items, or with `items`
-// = [B + 1] offsets one each. longformer (Beltagy et al.): |q - k| <= reach, `step` apart, or global;
-// steps may differ by head. Projections of their own for global rows are the caller's.
+// = [B + 1] offsets one each. longformer (Beltagy et al.): |q - k| <= reach, `step` apart, or
+// global; steps may differ by head. Projections of their own for global rows are the caller's.
 //
 // bigbird (Zaheer et al.): blocks within window / 2 of each other, the first `global` blocks, as
 // rows and as columns, and `random` other blocks for every block of queries and head, without
@@ -102,7 +103,8 @@ struct bigbird {
   static constexpr bool exact = true;
   constexpr bool operator()(const position& at) const {
     const index q = detail::floor_divided(at.q, block), k = at.k / block;
-    if ((0 <= q && q < global) || k < global || (q - k <= window / 2 && k - q <= window / 2)) return true;
+    if ((0 <= q && q < global) || k < global || (q - k <= window / 2 && k - q <= window / 2))
+      return true;
     const drawn_blocks x = draw(at.h, q);
     return std::find(x.list.begin(), x.list.begin() + x.count, k) != x.list.begin() + x.count;
   }
@@ -133,7 +135,8 @@ struct bigbird {
     want(global >= 0, "global must not be negative", global);
     want(0 <= random && random <= most, "random must be at most 32 blocks, and not negative",
          random);
-    want(keys == shape.keys, "`keys` must be those of the call, " + std::to_string(shape.keys), keys);
+    want(keys == shape.keys, "`keys` must be those of the call, " + std::to_string(shape.keys),
+         keys);
   }
 
  private:

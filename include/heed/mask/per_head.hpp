@@ -9,10 +9,10 @@
 //   x.xx.    xxxx.
 //   x..xx    xxxxx
 //
-// of[h / group] is the number of the mask of head h: retrieval heads see all, streaming heads a sink
-// and a window. Spans are those of the head's mask: every head costs what its own mask costs. Masks
-// of one type whose numbers differ are a list of any_mask. `of` is borrowed for the call. Throws if
-// `of` does not fit the heads or names a mask that is not there.
+// of[h / group] is the number of the mask of head h: retrieval heads see all, streaming heads a
+// sink and a window. Spans are those of the head's mask: every head costs what its own mask costs.
+// Masks of one type whose numbers differ are a list of any_mask. `of` is borrowed for the call.
+// Throws if `of` does not fit the heads or names a mask that is not there.
 #pragma once
 
 #include <heed/attention/intervals.hpp>
@@ -64,10 +64,10 @@ struct per_head {
   }
   void check(const problem_shape& shape) const {
     if (group < 1 || index(of.size()) * group != shape.heads)
-      check::fail("heed::per_head", "there must be a number for each group of heads: " +
-                                        std::to_string(of.size()) + " numbers for groups of " +
-                                        std::to_string(group) + ", " +
-                                        std::to_string(shape.heads) + " heads");
+      check::fail("heed::per_head",
+                  "there must be a number for each group of heads: " + std::to_string(of.size()) +
+                      " numbers for groups of " + std::to_string(group) + ", " +
+                      std::to_string(shape.heads) + " heads");
     for (std::size_t i = 0; i < of.size(); ++i)
       if (of[i] < 0 || of[i] >= int(sizeof...(M)))
         check::fail("heed::per_head", "of[" + std::to_string(i) + "] = " + std::to_string(of[i]) +

@@ -31,8 +31,8 @@ namespace heed {
 
 struct shifted_groups {
   index size = 1;
-  index length = 0;               // tokens: the keys of the call
-  std::span<const int> shift{};   // of each query head; empty: none is shifted
+  index length = 0;              // tokens: the keys of the call
+  std::span<const int> shift{};  // of each query head; empty: none is shifted
   index global = 0;
   bool wraps = true;
 

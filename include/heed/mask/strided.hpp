@@ -78,9 +78,7 @@ struct fixed_strided {
   index columns = 1;
 
   static constexpr bool exact = false;
-  constexpr bool operator()(const position& at) const {
-    return at.k <= at.q && at.q < past(at.k);
-  }
+  constexpr bool operator()(const position& at) const { return at.k <= at.q && at.q < past(at.k); }
   template <class At> auto vector(const At& at) const {
     using T = decltype(at.k);
     const index last = past(static_cast<index>(at.k));
@@ -97,8 +95,7 @@ struct fixed_strided {
     const index plain = !summary(x.k.begin) ? x.k.begin
                         : columns < stride  ? (x.k.begin / stride + 1) * stride
                                             : everywhere;
-    if (x.k.end <= x.q.begin + 1 && (plain >= x.k.end || x.q.end <= past(plain)))
-      return cover::all;
+    if (x.k.end <= x.q.begin + 1 && (plain >= x.k.end || x.q.end <= past(plain))) return cover::all;
     const index first = x.k.begin / stride * stride + std::max<index>(0, stride - columns);
     const bool summaries = columns > 0 && std::max(first, x.k.begin) < end;
     return summaries || past(end - 1) > x.q.begin ? cover::some : cover::none;
@@ -106,7 +103,8 @@ struct fixed_strided {
   void check(const problem_shape&) const {
     detail::check_step("heed::fixed_strided", "stride", stride);
     if (columns < 0)
-      check::fail("heed::fixed_strided", "columns must not be negative: " + std::to_string(columns));
+      check::fail("heed::fixed_strided",
+                  "columns must not be negative: " + std::to_string(columns));
   }
 
  private:
@@ -148,9 +146,9 @@ struct dilated_window {
   void check(const problem_shape& shape) const {
     detail::check_step("heed::dilated_window", "step", step);
     if (!steps.empty() && index(steps.size()) != shape.heads)
-      check::fail("heed::dilated_window", "steps must hold one number a query head: " +
-                                              std::to_string(steps.size()) + " numbers, " +
-                                              std::to_string(shape.heads) + " heads");
+      check::fail("heed::dilated_window",
+                  "steps must hold one number a query head: " + std::to_string(steps.size()) +
+                      " numbers, " + std::to_string(shape.heads) + " heads");
     for (const int n : steps) detail::check_step("heed::dilated_window", "every step", n);
     constexpr index most = std::numeric_limits<int>::max();
     if (left < 0 || right < 0 || left > most || right > most)

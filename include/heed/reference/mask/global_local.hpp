@@ -28,9 +28,8 @@ inline indices random_blocks(index lk, index b, index w, index g, index n, std::
   for (index k = g; k * b < lk; ++k)
     if (k < row - w / 2 || k > row + w / 2) left.push_back(k);
   for (index i = 0; i < n && !left.empty(); ++i) {
-    const double share = counter::of_pair(counter::of_row(seed, 0, head, row),
-                                          counter::of_key(seed, i)) *
-                         0x1p-32;
+    const double share =
+        counter::of_pair(counter::of_row(seed, 0, head, row), counter::of_key(seed, i)) * 0x1p-32;
     const auto at = left.begin() + static_cast<index>(share * static_cast<double>(left.size()));
     drawn.push_back(*at);
     left.erase(at);

@@ -7,16 +7,13 @@ namespace heed::reference::mask {
 
 /// j ≤ i ∧ (i − j < l ∨ (i − j) mod l = 0): the strided pattern of Child et al.
 inline allowed strided(index lq, index lk, index l) {
-  return where(lq, lk, [=](index i, index j) {
-    return j <= i && (i - j < l || (i - j) % l == 0);
-  });
+  return where(lq, lk, [=](index i, index j) { return j <= i && (i - j < l || (i - j) % l == 0); });
 }
 
 /// j ≤ i ∧ (⌊j/l⌋ = ⌊i/l⌋ ∨ j mod l ∈ {l − c, …, l − 1}): the fixed pattern.
 inline allowed fixed_strided(index lq, index lk, index l, index c) {
-  return where(lq, lk, [=](index i, index j) {
-    return j <= i && (j / l == i / l || j % l >= l - c);
-  });
+  return where(lq, lk,
+               [=](index i, index j) { return j <= i && (j / l == i / l || j % l >= l - c); });
 }
 
 /// j = i − n · step for n in {−right, …, left}.
