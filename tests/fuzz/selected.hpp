@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Random lists of blocks of keys, with other policies around them and masks inside.
+// Random lists and maps of blocks of keys, with other policies around them and masks inside.
 #pragma once
 
 #include <heed/plan/selected.hpp>
@@ -57,7 +57,10 @@ using selected_table = std::tuple<
     of<selected<causal>, dot, none, softmax, none, none, none, none, varlen>,
     // 8
     of<both_masks<selected<full>, window>, dot, relative_bias, custom<square_weight>>,
-    of<selected<document>, dot, temperature, sink_softmax, rope, none, none, extra_slots, varlen>
+    of<selected<document>, dot, temperature, sink_softmax, rope, none, none, extra_slots, varlen>,
+    // 10
+    of<block_map<either_mask<power_of_two, dilated_window>>, dot, none, softmax, rope>,
+    of<block_map<segment_graph>, dot, softcap, sink_softmax, none, none, none, extra_slots>
     // clang-format on
     >;
 
