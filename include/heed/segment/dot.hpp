@@ -74,27 +74,34 @@ inline double dot_scale(const segment_dot& spec, index depth) {
   return spec.scale != 0 ? spec.scale : 1 / std::sqrt(double(std::max<index>(1, depth)));
 }
 
+inline void check_dot(const char* operation, const segment_dot& spec, const operand& q,
+                      const operand& k, const operand& v) {
+  const index H = q.extent[1], N = spec.graph.nodes();
+  check_rows(operation, {"q", q}, {1, H, N, q.extent[3]});
+  check_rows(operation, {"k", k}, {1, H, k.extent[2], q.extent[3]});
+  check_rows(operation, {"v", v}, {1, H, k.extent[2], v.extent[3]});
+  check_table(operation, {"bias", spec.bias}, {1, H, spec.graph.edges(), 1});
+  check_table(operation, {"null", spec.null}, {1, H, N, 1});
+  spec.graph.check(operation, k.extent[2], spec.order);
+}
+template <class T, class Arch>
+dot_edges<T, Arch> edges_of(const segment_dot& spec, const operand& q, const operand& k,
+                            const operand& v) {
+  return {spec.graph,       row_source<T>(q), row_source<T>(k),
+          row_source<T>(v), spec.bias,        T(dot_scale(spec, q.extent[3])),
+          q.extent[1]};
+}
+
 template <class T, class Arch>
 HEED_NOINLINE void dot_any(const segment_dot& spec, const operand& q, const operand& k,
                            const operand& v, const edge_outputs& to, const executor_ref& executor,
                            const workspace_ref& scratch) {
   constexpr const char* operation = "heed::attend_edges(segment_dot)";
   const index H = q.extent[1], N = spec.graph.nodes();
-  check_rows(operation, {"q", q}, {1, H, N, q.extent[3]});
-  check_rows(operation, {"k", k}, {1, H, k.extent[2], q.extent[3]});
-  check_rows(operation, {"v", v}, {1, H, k.extent[2], v.extent[3]});
+  check_dot(operation, spec, q, k, v);
   check_rows(operation, {"out", to.out}, {1, H, N, v.extent[3]});
   check_optional(operation, {"lse", to.lse}, {1, H, N, 1});
-  check_table(operation, {"bias", spec.bias}, {1, H, spec.graph.edges(), 1});
-  check_table(operation, {"null", spec.null}, {1, H, N, 1});
-  spec.graph.check(operation, k.extent[2], spec.order);
-  const dot_edges<T, Arch> edges{spec.graph,
-                                 row_source<T>(q),
-                                 row_source<T>(k),
-                                 row_source<T>(v),
-                                 spec.bias,
-                                 T(dot_scale(spec, q.extent[3])),
-                                 H};
+  const dot_edges<T, Arch> edges = edges_of<T, Arch>(spec, q, k, v);
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
   const segment_loop<T, Arch, dot_edges<T, Arch>> loop(spec.graph, edges, H, v.extent[3], spec.null,

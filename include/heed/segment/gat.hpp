@@ -69,7 +69,7 @@ template <class T, class Arch> struct gat_edges {
 
   template <class Arena> struct task {
     const gat_edges& all;
-    T *staged, *bias;
+    T *staged, *bias, *z;
     const T* own = nullptr;
     index last = 0;
     segment_rows<T> rows;
@@ -77,26 +77,29 @@ template <class T, class Arch> struct gat_edges {
     task(const gat_edges& edges, Arena& a)
         : all(edges),
           staged(a.template take<T>(edges.x.staged())),
-          bias(a.template take<T>(segment_block)) {}
+          bias(a.template take<T>(segment_block)),
+          z(a.template take<T>(edges.heads * segment_block)) {}
 
     void start(index, index end) { last = end; }
     void begin(index node) { own = all.target + node * all.heads; }
-    void scores(index first, index count, T* s) {
+    listed_rows from(index first) const { return {all.graph.sources.data() + first, last - first}; }
+    // What LeakyReLU is taken of.
+    void inside(index first, index count, T* s) {
       const index H = all.heads;
       for (index j = 0; j < count; ++j) {
         const T* const other = all.source + all.graph.source(first + j) * H;
         for (index h = 0; h < H; ++h) s[h * segment_block + j] = own[h] + other[h];
       }
       add_edges(all.bias, first, count, H, bias, s);
-      for (index h = 0; h < H; ++h)
-        for (index j = 0; j < count; ++j) {
-          T& z = s[h * segment_block + j];
-          z = z < T(0) ? z * all.slope : z;
-        }
+    }
+    void scores(index first, index count, T* s) {
+      inside(first, count, z);
+      for (index h = 0; h < all.heads; ++h)
+        for (index j = h * segment_block; j < h * segment_block + count; ++j)
+          s[j] = z[j] < T(0) ? z[j] * all.slope : z[j];
     }
     void values(index first, index count, const T* p, T* o) {
-      all.x.gather(count, listed_rows{all.graph.sources.data() + first, last - first}, staged,
-                   rows);
+      all.x.gather(count, from(first), staged, rows);
       edge_sums<T, Arch>(product_term{}, o, rows, count, all.heads, all.x.depth(), p, o,
                          ask_ahead{});
     }
@@ -167,15 +170,17 @@ template <class T> void load_learned(const operand& a, T* to) {
 
 inline void check_gat(const char* operation, const csr& graph, const operand& bias,
                       const operand& null, edge_order order, const operand& x_dst,
-                      const operand& x_src, const edge_outputs& to) {
+                      const operand& x_src) {
   const index H = x_dst.extent[1], D = x_dst.extent[3], N = graph.nodes();
   check_rows(operation, {"the destinations", x_dst}, {1, H, N, D});
   check_rows(operation, {"the sources", x_src}, {1, H, x_src.extent[2], D});
-  check_rows(operation, {"out", to.out}, {1, H, N, D});
-  check_optional(operation, {"lse", to.lse}, {1, H, N, 1});
   check_table(operation, {"bias", bias}, {1, H, graph.edges(), 1});
   check_table(operation, {"null", null}, {1, H, N, 1});
   graph.check(operation, x_src.extent[2], order);
+}
+inline void check_outputs(const char* operation, const edge_outputs& to, const extents& out) {
+  check_rows(operation, {"out", to.out}, out);
+  check_optional(operation, {"lse", to.lse}, {1, out[1], out[2], 1});
 }
 
 template <class T, class Arch>
@@ -184,7 +189,8 @@ HEED_NOINLINE void gat_any(const gat& spec, const operand& x_dst, const operand&
                            const workspace_ref& scratch) {
   constexpr const char* operation = "heed::attend_edges(gat)";
   const index H = x_dst.extent[1], D = x_dst.extent[3], N = x_dst.extent[2], M = x_src.extent[2];
-  check_gat(operation, spec.graph, spec.bias, spec.null, spec.order, x_dst, x_src, to);
+  check_gat(operation, spec.graph, spec.bias, spec.null, spec.order, x_dst, x_src);
+  check_outputs(operation, to, x_dst.extent);
   check_rows(operation, {"target", spec.target}, {1, H, 1, D});
   check_rows(operation, {"source", spec.source}, {1, H, 1, D});
   workspace own;
@@ -216,7 +222,8 @@ HEED_NOINLINE void gatv2_any(const gatv2& spec, const operand& left, const opera
                              const workspace_ref& scratch) {
   constexpr const char* operation = "heed::attend_edges(gatv2)";
   const index H = left.extent[1], D = left.extent[3];
-  check_gat(operation, spec.graph, spec.bias, spec.null, spec.order, left, right, to);
+  check_gat(operation, spec.graph, spec.bias, spec.null, spec.order, left, right);
+  check_outputs(operation, to, left.extent);
   check_rows(operation, {"weight", spec.weight}, {1, H, 1, D});
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;

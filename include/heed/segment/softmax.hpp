@@ -130,7 +130,7 @@ template <class T, class Arch> class softmax_loop {
     load_edges(logits, first, count, H, row, s);
     add_edges(spec.prior, first, count, H, row, s);
     add_edges(spec.weight, first, count, H, row, s, [](T w) { return std::log(w); });
-    add_edges(spec.cutoff, first, count, H, row, s, [](T c) { return 2 * std::log(c); });
+    add_edges(spec.cutoff, first, count, H, row, s, [](T c) { return 2 * std::log(std::abs(c)); });
   }
 
  private:
