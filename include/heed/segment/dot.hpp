@@ -51,10 +51,7 @@ template <class T, class Arch> struct dot_edges {
           bias(a.template take<T>(segment_block)) {}
 
     void start(index, index end) { last = end; }
-    void begin(index node) {
-      all.q.copy(node, own);
-      for (index i = 0; i < all.q.width(); ++i) own[i] *= all.scale;
-    }
+    void begin(index node) { all.q.copy(node, own, all.scale); }
     listed_rows from(index first) const { return {all.graph.sources.data() + first, last - first}; }
     void scores(index first, index count, T* s) {
       all.k.gather(count, from(first), staged_k, rows);

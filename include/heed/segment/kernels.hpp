@@ -4,9 +4,9 @@
 //   edge_scores   s[h][j]  = Σ_c term(x[h][c], y_j[h][c])            j < count
 //   edge_sums     o[h][c] += Σ_j w[h][j] term(x[h][c], y_j[h][c])
 //
-// x and o lie [H][D], rows y_j anywhere, s and w [H][segment_block]. Lanes are channels; four edges
-// share the loads of x. A term is a function of vectors; scores may be written for edges that fill
-// up the last group of four.
+// x and o lie [H][D], rows y_j anywhere, s and w [H][segment_block]. Lanes are channels; up to
+// eight edges share the loads of x. A term is a function of vectors; scores may be written for
+// edges that fill up the last group.
 #pragma once
 
 #include <heed/segment/rows.hpp>
@@ -23,7 +23,9 @@ struct product_term {
   static constexpr bool alone = true;  // x takes no part in sums
 };
 
-// What a kernel does with the address of a row that is to come.
+// What a kernel does with the address of a row that is to come, beside each load of the row that it
+// reads: so lines of many rows are on their way at once. Row after row, as they lie in memory, took
+// half as long again.
 struct ask_ahead {
   template <class T> HEED_INLINE void operator()([[maybe_unused]] const T* p) const {
 #if defined(__GNUC__)
@@ -31,6 +33,7 @@ struct ask_ahead {
 #endif
   }
 };
+// Rows that are near already.
 struct nothing_to_ask {
   template <class T> HEED_INLINE void operator()(const T*) const {}
 };
@@ -39,36 +42,43 @@ template <class T, class Arch> HEED_INLINE simd::batch<T, Arch> some_lanes(const
   return n == simd::width<T, Arch> ? simd::load<T, Arch>(p) : simd::load_first<T, Arch>(p, n);
 }
 
+template <class T, class Arch, int J, class Term, class Ask>
+HEED_INLINE void edge_scores_at(const Term& term, const T* x, const T* a, const segment_rows<T>& y,
+                                index first, index heads, index depth, T* s, const Ask& ask) {
+  using B = simd::batch<T, Arch>;
+  constexpr index W = simd::width<T, Arch>;
+  for (index h = 0; h < heads; ++h, x += depth, a += depth) {
+    const T *row[J], *next[J];
+    B acc[J];
+    HEED_UNROLL for (int j = 0; j < J; ++j) {
+      row[j] = y.row[first + j] + h * y.pitch;
+      next[j] = y.next[first + j] + h * y.pitch;
+      acc[j] = B(T(0));
+    }
+    const auto add = [&](index c, const auto& load) HEED_INLINE_LAMBDA {
+      const B mine = load(x + c), by = load(a + c);
+      HEED_UNROLL for (int j = 0; j < J; ++j) {
+        ask(next[j] + c);
+        acc[j] = term.score(mine, load(row[j] + c), by, acc[j]);
+      }
+    };
+    index c = 0;
+    for (; c + W <= depth; c += W)
+      add(c, [](const T* p) HEED_INLINE_LAMBDA { return simd::load<T, Arch>(p); });
+    if (const index rest = depth - c; rest > 0)
+      add(c, [rest](const T* p) HEED_INLINE_LAMBDA { return simd::load_first<T, Arch>(p, rest); });
+    simd::sum_each<T, Arch>(acc, s + h * segment_block + first);
+  }
+}
+
 // `a` [H][D] are learned factors, or x again where the term takes none.
 template <class T, class Arch, class Term, class Ask>
 HEED_NOINLINE void edge_scores(const Term& term, const T* x, const T* a, const segment_rows<T>& y,
                                index count, index heads, index depth, T* s, const Ask& ask) {
-  using B = simd::batch<T, Arch>;
-  constexpr index W = simd::width<T, Arch>;
-  for (index first = 0; first < count; first += 4)
-    for (index h = 0; h < heads; ++h) {
-      const T *const own = x + h * depth, *const factor = a + h * depth;
-      const T *row[4], *next[4];
-      HEED_UNROLL for (int j = 0; j < 4; ++j) {
-        row[j] = y.row[first + j] + h * y.pitch;
-        next[j] = y.next[first + j] + h * y.pitch;
-      }
-      B acc[4] = {B(T(0)), B(T(0)), B(T(0)), B(T(0))};
-      const auto add = [&](index c, const auto& load) HEED_INLINE_LAMBDA {
-        const B mine = load(own + c), by = load(factor + c);
-        HEED_UNROLL for (int j = 0; j < 4; ++j) {
-          ask(next[j] + c);
-          acc[j] = term.score(mine, load(row[j] + c), by, acc[j]);
-        }
-      };
-      index c = 0;
-      for (; c + W <= depth; c += W)
-        add(c, [](const T* p) HEED_INLINE_LAMBDA { return simd::load<T, Arch>(p); });
-      if (const index rest = depth - c; rest > 0)
-        add(c,
-            [rest](const T* p) HEED_INLINE_LAMBDA { return simd::load_first<T, Arch>(p, rest); });
-      simd::sum_each<T, Arch>(acc, s + h * segment_block + first);
-    }
+  index first = 0;
+  for (; first + 4 < count; first += 8)
+    edge_scores_at<T, Arch, 8>(term, x, a, y, first, heads, depth, s, ask);
+  if (first < count) edge_scores_at<T, Arch, 4>(term, x, a, y, first, heads, depth, s, ask);
 }
 
 template <class T, class Arch, int NV, class Term, class Ask>

@@ -15,7 +15,7 @@ namespace heed::detail {
 inline constexpr index segment_block = 16;
 
 template <class T> struct segment_rows {
-  const T* row[segment_block];   // of head 0; what fills up the last group of four repeats
+  const T* row[segment_block];   // of head 0; what fills up the last eight repeats
   const T* next[segment_block];  // what to ask for while that row is read
   index pitch;                   // from head to head
 };
@@ -59,9 +59,16 @@ template <class T> class row_source {
     fill(n, to);
   }
   // All heads of a row to `to`, heads side by side.
-  const T* copy(index row, T* to) const {
+  const T* copy(index row, T* to, T scale = 1) const {
+    if (direct_ && x_.stride[1] == x_.extent[3]) {
+      const T* const from = static_cast<const T*>(x_.data) + row * x_.stride[2];
+      for (index c = 0; c < width(); ++c) to[c] = from[c] * scale;
+      return to;
+    }
     for (index h = 0; h < x_.extent[1]; ++h)
       simd::load_row(x_.type, x_.row(0, h, row), x_.stride[3], x_.extent[3], to + h * x_.extent[3]);
+    if (scale != T(1))
+      for (index c = 0; c < width(); ++c) to[c] *= scale;
     return to;
   }
 
@@ -69,7 +76,7 @@ template <class T> class row_source {
   static constexpr index ahead_bytes = 8192;
 
   static void fill(index n, segment_rows<T>& to) {
-    for (index j = n; j % 4 != 0; ++j) to.row[j] = to.row[n - 1], to.next[j] = to.next[n - 1];
+    for (index j = n; j % 8 != 0; ++j) to.row[j] = to.row[n - 1], to.next[j] = to.next[n - 1];
   }
   template <class Rows>
   HEED_NOINLINE void copy(index n, const Rows& rows, T* stage, segment_rows<T>& to) const {
