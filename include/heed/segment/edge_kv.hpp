@@ -48,15 +48,11 @@ struct edge_kv_problem {
   }
 };
 
-// Rows of edges follow one another: nothing needs to be asked for.
-struct near_rows {
-  void read(index = 1) const {}
-};
-
 template <class T, class Arch> struct edge_kv_edges {
   const csr& graph;
   row_source<T> q, k, v, keys, values;
   T scale;
+  index heads;
 
   explicit edge_kv_edges(const edge_kv_problem& p)
       : graph(p.spec.graph),
@@ -65,52 +61,48 @@ template <class T, class Arch> struct edge_kv_edges {
         v(p.v),
         keys(p.spec.keys),
         values(p.spec.values),
-        scale(static_cast<T>(p.scale())) {}
-  index heads() const { return q.view().extent[1]; }
-  index depth() const { return q.view().extent[3]; }
+        scale(static_cast<T>(p.scale())),
+        heads(p.heads()) {}
 
   template <class Arena> struct task {
     const edge_kv_edges& all;
-    row_asker ask_k, ask_v;
     T *own, *more, *staged_k, *staged_v, *staged_keys, *staged_values;
+    index last = 0;
+    segment_rows<T> rows;
 
     task(const edge_kv_edges& edges, Arena& a)
         : all(edges),
-          ask_k(edges.k, edges.graph.sources),
-          ask_v(edges.v, edges.graph.sources),
           own(a.template take<T>(edges.q.width())),
-          more(a.template take<T>(edges.heads() * segment_block)),
+          more(a.template take<T>(edges.heads * segment_block)),
           staged_k(a.template take<T>(edges.k.staged())),
           staged_v(a.template take<T>(edges.v.staged())),
           staged_keys(a.template take<T>(edges.keys.staged())),
           staged_values(a.template take<T>(edges.values.staged())) {}
 
-    void start(index first, index last) { ask_k.start(first, last), ask_v.start(first, last); }
+    void start(index, index end) { last = end; }
     void begin(index node) {
       all.q.copy(node, own);
       for (index i = 0; i < all.q.width(); ++i) own[i] *= all.scale;
     }
+    listed_rows from(index first) const { return {all.graph.sources.data() + first, last - first}; }
     void scores(index first, index count, T* s) {
-      const auto source = [&](index j) { return index(all.graph.source(first + j)); };
-      const auto edge = [&](index j) { return first + j; };
-      const index heads = all.heads(), depth = all.depth();
-      edge_scores<T, Arch>(product_term{}, own, own, all.k.gather(count, staged_k, source), count,
-                           heads, depth, s, ask_k);
+      const index heads = all.heads, depth = all.k.depth();
+      all.k.gather(count, from(first), staged_k, rows);
+      edge_scores<T, Arch>(product_term{}, own, own, rows, count, heads, depth, s, ask_ahead{});
       if (!all.keys.present()) return;
-      edge_scores<T, Arch>(product_term{}, own, own, all.keys.gather(count, staged_keys, edge),
-                           count, heads, depth, more, near_rows{});
+      all.keys.gather(count, edge_rows{first, last - first}, staged_keys, rows);
+      edge_scores<T, Arch>(product_term{}, own, own, rows, count, heads, depth, more,
+                           nothing_to_ask{});
       for (index h = 0; h < heads; ++h)
         for (index j = 0; j < count; ++j) s[h * segment_block + j] += more[h * segment_block + j];
     }
     void values(index first, index count, const T* p, T* o) {
-      const auto source = [&](index j) { return index(all.graph.source(first + j)); };
-      const auto edge = [&](index j) { return first + j; };
-      const index heads = all.heads(), width = all.v.view().extent[3];
-      edge_sums<T, Arch>(product_term{}, o, all.v.gather(count, staged_v, source), count, heads,
-                         width, p, o, ask_v);
-      if (all.values.present())
-        edge_sums<T, Arch>(product_term{}, o, all.values.gather(count, staged_values, edge), count,
-                           heads, width, p, o, near_rows{});
+      const index heads = all.heads, width = all.v.depth();
+      all.v.gather(count, from(first), staged_v, rows);
+      edge_sums<T, Arch>(product_term{}, o, rows, count, heads, width, p, o, ask_ahead{});
+      if (!all.values.present()) return;
+      all.values.gather(count, edge_rows{first, last - first}, staged_values, rows);
+      edge_sums<T, Arch>(product_term{}, o, rows, count, heads, width, p, o, nothing_to_ask{});
     }
   };
 };

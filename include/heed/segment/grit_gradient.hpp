@@ -2,7 +2,7 @@
 // What gradients of segment/grit do at an edge, at a destination and at a source.
 #pragma once
 
-#include <heed/segment/grit.hpp>
+#include <heed/segment/grit_edges.hpp>
 #include <heed/segment/node_visit.hpp>
 
 namespace heed {
@@ -62,19 +62,19 @@ template <class T, class Arch> struct grit_slopes {
           turned(from.template take<T>(s.depth())) {}
   };
 
-  struct edge_rows {
+  struct edge_inputs {
     const T *q, *k, *factor, *shift, *weight, *d_edge;
   };
-  edge_rows rows(rooms& r, index h, index e, index node, index source) const {
+  edge_inputs rows(rooms& r, index h, index e, index node, index source) const {
     return {r.q(h, node),   r.k(h, source),
             r.factor(h, e), r.shift.present() ? r.shift(h, e) : nullptr,
             r.weight(h, 0), r.d_edge.present() ? r.d_edge(h, e) : nullptr};
   }
-  T edge(const edge_rows& x, T* to_edge) const {
+  T edge(const edge_inputs& x, T* to_edge) const {
     return grit_edge<T, Arch>(x.q, x.k, x.factor, x.shift, x.weight, depth(), to_edge);
   }
   // By factor, by shift and by q + k, from ê: dê = slope · weight + α value · d_out + d_edge.
-  void channels(rooms& r, const edge_rows& x, T weight, T slope, const T* u) const {
+  void channels(rooms& r, const edge_inputs& x, T weight, T slope, const T* u) const {
     each_channel<T, Arch>(depth(), [&]<class A>(index c, A) {
       using B = simd::batch<T, A>;
       const B zero(T(0)), sum = simd::load<T, A>(x.q + c) + simd::load<T, A>(x.k + c);
