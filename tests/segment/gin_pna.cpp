@@ -2,6 +2,7 @@
 // segment/gin_pna against its reference, its gradients against differences.
 #include <Eigen/Core>
 #include <heed/reference/segment/gin_pna.hpp>
+#include <heed/segment/gin_pna.hpp>
 #include <heed/segment/gin_pna_backward.hpp>
 #include <heed/segment/sparsify.hpp>
 
