@@ -10,6 +10,7 @@
 #include <heed/segment/edge_kv.hpp>
 #include <heed/segment/edge_rows.hpp>
 #include <heed/segment/node_visit.hpp>
+#include <heed/segment/replay.hpp>
 #include <heed/simd/exp2.hpp>
 
 namespace heed {
@@ -159,18 +160,17 @@ HEED_NOINLINE void edge_kv_backward(const edge_kv_problem& p, const transposed& 
 
 }  // namespace detail
 
-// `saved` is what forward wrote, lse included; `by_source` is transposed(spec.graph, M). Same bits
-// for any executor. Throws std::invalid_argument, before anything is written, if a shape or the
-// graph does not fit.
-template <class Arch = simd::best, storable Q, storable K, storable V, storable O>
+// `forward` is what attend_edges wrote, lse included; `by_source` is transposed(spec.graph, M).
+// Same bits for any executor. Throws std::invalid_argument, before anything is written, if a shape
+// or the graph does not fit.
+template <class Arch = simd::best, storable Q, storable K, storable V>
 void attend_edges_backward(const edge_kv& spec, const transposed& by_source, const view<Q>& q,
-                           const view<K>& k, const view<V>& v,
-                           const std::type_identity_t<edge_outputs>& saved, const view<O>& d_out,
-                           const std::type_identity_t<edge_kv_gradients>& to,
+                           const view<K>& k, const view<V>& v, const edge_forward& forward,
+                           const operand& d_out, const edge_kv_gradients& to,
                            const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
   const detail::edge_kv_problem p{spec, view<const Q>(q), view<const K>(k), view<const V>(v)};
-  detail::edge_kv_backward<compute_type<Q, K, V>, Arch>(
-      p, by_source, saved.out, saved.lse, view<const O>(d_out), to, executor, scratch);
+  detail::edge_kv_backward<compute_type<Q, K, V>, Arch>(p, by_source, forward.out, forward.lse,
+                                                        d_out, to, executor, scratch);
 }
 
 }  // namespace heed

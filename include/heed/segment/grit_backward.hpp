@@ -12,6 +12,7 @@
 
 #include <heed/segment/grit.hpp>
 #include <heed/segment/grit_gradient.hpp>
+#include <heed/segment/replay.hpp>
 
 namespace heed {
 
@@ -82,20 +83,18 @@ HEED_NOINLINE void grit_backward(const grit_saved& p, const grit_gradients& to,
 
 }  // namespace detail
 
-// `saved` is what forward wrote, lse included; d_edge [1,H,E,D] is the gradient by ê, or nothing;
-// `by_source` is transposed(spec.graph, M). Same bits for any executor. Throws
+// `forward` is what attend_edges wrote, lse included; d_edge [1,H,E,D] is the gradient by ê, or
+// nothing; `by_source` is transposed(spec.graph, M). Same bits for any executor. Throws
 // std::invalid_argument, before anything is written, if a shape or the graph does not fit.
-template <class Arch = simd::best, storable Q, storable K, storable V, storable O>
+template <class Arch = simd::best, storable Q, storable K, storable V>
 void attend_edges_backward(const grit& spec, const transposed& by_source, const view<Q>& q,
-                           const view<K>& k, const view<V>& v,
-                           const std::type_identity_t<grit_outputs>& saved, const view<O>& d_out,
-                           const std::type_identity_t<operand>& d_edge,
-                           const std::type_identity_t<grit_gradients>& to,
+                           const view<K>& k, const view<V>& v, const edge_forward& forward,
+                           const operand& d_out, const operand& d_edge, const grit_gradients& to,
                            const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
   const detail::grit_saved p{{spec, view<const Q>(q), view<const K>(k), view<const V>(v)},
-                             saved.out,
-                             saved.lse,
-                             view<const O>(d_out),
+                             forward.out,
+                             forward.lse,
+                             d_out,
                              d_edge};
   detail::grit_backward<compute_type<Q, K, V>, Arch>(p, to, by_source, executor, scratch);
 }
