@@ -41,7 +41,7 @@ class layer {
     y_ = heard_;
     y_.noalias() += x * skip_.value;
     y_.rowwise() += bias_.value.row(0);
-    y_ = y_.unaryExpr([](float z) { return z > 0 ? z : std::expm1(z); });
+    y_ = y_.array().max(0.0f) + y_.array().min(0.0f).exp() - 1;
     return y_;
   }
 

@@ -2,15 +2,18 @@
 // Tells the section of a Debian package from its name and from what it needs and is needed by, by
 // two layers of graph attention, trained on 40 % of 5,889 packages and tested on 50 %:
 //
-//   example.graph [epochs]
+//   example.graph [threads]      the numbers do not depend on it
 //
 // The same model is trained on the packages alone, without edges between them: what it then has is
-// what names tell. Ends with 1 if the test set comes out below what is stated here.
+// what names tell. AVX-512 gives 66.7 % against 47.1 %, the largest section 25.9 %. Ends with 1 if
+// the test set comes out below what is stated here: rounding differs from one processor to another.
 #define EIGEN_USE_THREADS
 #include <unsupported/Eigen/CXX11/Tensor>
 //
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 
 #include "model.hpp"
@@ -19,8 +22,8 @@ namespace {
 
 using graph::part;
 
-constexpr double stated = 0.60;    // accuracy on the test set with the graph
-constexpr double ahead_of = 0.10;  // and how far that is above the same without
+constexpr double stated = 0.63;    // accuracy on the test set with the graph
+constexpr double ahead_of = 0.12;  // and how far that is above the same without
 
 double majority(const graph::network& n, const std::vector<heed::index>& nodes) {
   std::vector<int> count(n.sections.size());
@@ -57,12 +60,12 @@ double run(const graph::network& n, const graph::recipe& r, const heed::executor
 }  // namespace
 
 int main(int count, char** arguments) try {
-  graph::recipe r;
-  if (count > 1) r.epochs = std::max(10, std::atoi(arguments[1]));
+  const int threads = count > 1 ? std::max(1, std::atoi(arguments[1])) : 2;
+  const graph::recipe r;
   const std::string path = std::string(HEED_EXAMPLE_DIR) + "/packages.txt";
   const graph::network whole = graph::read(path, true), alone = graph::read(path, false);
-  Eigen::ThreadPool pool(2);
-  const Eigen::ThreadPoolDevice device(&pool, 2);
+  Eigen::ThreadPool pool(threads);
+  const Eigen::ThreadPoolDevice device(&pool, threads);
   const auto on = heed::on(device);
   std::printf("%td packages, %zu sections; the largest one: test %.1f %%\n", whole.nodes(),
               whole.sections.size(), 100 * majority(whole, whole.of(part::test)));

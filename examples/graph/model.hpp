@@ -58,13 +58,15 @@ class model {
   }
 
  private:
-  // Some inputs of each layer are dropped in training.
-  void drop(matrix& x, decoder::random_numbers* random, matrix& kept) const {
+  // Half of the inputs of each layer are dropped in training: a bit a number.
+  static void drop(matrix& x, decoder::random_numbers* random, matrix& kept) {
     if (!random) return;
     kept.resizeLike(x);
-    const float scale = float(1 / (1 - recipe_.dropped));
-    for (index i = 0; i < x.size(); ++i)
-      kept.data()[i] = random->uniform() < recipe_.dropped ? 0.0f : scale;
+    std::uint64_t bits = 0;
+    for (index i = 0; i < x.size(); ++i, bits >>= 1) {
+      if (i % 64 == 0) bits = random->bits();
+      kept.data()[i] = float(bits & 1) * 2;
+    }
     x = x.cwiseProduct(kept);
   }
 

@@ -26,8 +26,8 @@ struct parameter {
 };
 
 struct recipe {
-  double rate = 5e-3, decay = 0.02, beta1 = 0.9, beta2 = 0.99, dropped = 0.5;
-  int epochs = 100, heads = 4, depth = 16, layers = 2;
+  double rate = 1e-2, decay = 0.02, beta1 = 0.9, beta2 = 0.99;
+  int epochs = 60, heads = 4, depth = 16, layers = 2;
 };
 
 class parameters {
