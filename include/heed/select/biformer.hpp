@@ -101,9 +101,8 @@ inline row_selection region_tokens(const biformer& spec, const block_selection& 
     check::fail(operation, "a block must be a region of " + std::to_string(spec.tokens()) +
                                " tokens: " + std::to_string(near.rows));
   row_selection to{.key_offsets = {0}, .batch = near.batch, .heads = near.heads, .shared = false};
-  const auto [height, width] = spec.side();
-  const auto add = [&, height = height, width = width](std::span<const int> regions,
-                                                       std::vector<int>& tokens) {
+  const index height = spec.side()[0], width = spec.side()[1];
+  const auto add = [&](std::span<const int> regions, std::vector<int>& tokens) {
     // Regions ascend row by row of regions, tokens row by row of the image.
     for (std::size_t i = 0, end; i < regions.size(); i = end) {
       const index above = regions[i] / spec.regions[1];

@@ -6,6 +6,7 @@
 #include <heed/kv/stored.hpp>
 #include <heed/simd/pack.hpp>
 #include <heed/simd/row_tile.hpp>
+#include <heed/simd/rows.hpp>
 
 namespace heed::detail {
 
