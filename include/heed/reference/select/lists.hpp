@@ -12,7 +12,8 @@ namespace heed::reference::select {
 inline indices largest(const vector& x, index count) {
   indices all(static_cast<std::size_t>(x.size()));
   std::iota(all.begin(), all.end(), index{0});
-  std::stable_sort(all.begin(), all.end(), [&](index i, index j) { return x(i) > x(j); });
+  std::sort(all.begin(), all.end(),
+            [&](index i, index j) { return x(i) > x(j) || (x(i) == x(j) && i < j); });
   all.resize(static_cast<std::size_t>(std::min(count, x.size())));
   std::sort(all.begin(), all.end());
   return all;
