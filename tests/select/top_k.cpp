@@ -60,3 +60,25 @@ TEST_CASE("the same as by sorting") {
     CHECK(chosen(scores, k) == sorted_choice(scores, k));
   }
 }
+
+// Long enough for a sample, which may tell nothing: sorted scores, a period of the sample's step,
+// ties around the bound, and little that can be chosen.
+TEST_CASE("few of many") {
+  std::mt19937 random(6);
+  for (const std::size_t n : {1023u, 1024u, 1025u, 3001u, 8192u})
+    for (const heed::index k : {1, 7, 100, 128, 129, 400})
+      for (int kind = 0; kind < 6; ++kind) {
+        std::vector<float> scores(n);
+        for (std::size_t i = 0; i < n; ++i) {
+          const float noise = static_cast<float>(random() % 100000);
+          scores[i] = kind == 0   ? noise
+                      : kind == 1 ? static_cast<float>(i)
+                      : kind == 2 ? -static_cast<float>(i)
+                      : kind == 3 ? static_cast<float>(random() % 3)
+                      : kind == 4 ? (i % (n / 128) == 0 ? 1e6f : 0) + noise
+                                  : (random() % 50 ? (random() % 2 ? NAN : -INFINITY) : noise);
+        }
+        INFO(n << " scores of kind " << kind << ", k " << k);
+        CHECK(chosen(scores, k) == sorted_choice(scores, k));
+      }
+}

@@ -50,16 +50,35 @@ template <class T> index top_few(const T* scores, index n, index k, int* chosen)
 template <class T> index top_k(const T* scores, index n, index k, int* chosen, T* scratch) {
   if (k > 0 && k <= detail::few_chosen) return detail::top_few(scores, n, k, chosen);
   constexpr T never = -std::numeric_limits<T>::infinity();
+  const auto gather = [&](index step, auto keep) {
+    index kept = 0;
+    for (index i = 0; i < n; i += step) {
+      scratch[kept] = scores[i];
+      kept += keep(scores[i]) ? 1 : 0;
+    }
+    return kept;
+  };
+  const auto possible = [](T s) { return s > never; };
+  // Where k is a small part, a sample tells a bound that about 1.5 k are likely to reach. If k do,
+  // only these need be ordered.
+  constexpr index sample = 128;
   index able = 0;
-  for (index i = 0; i < n; ++i) {
-    scratch[able] = scores[i];
-    able += scores[i] > never ? 1 : 0;
+  bool every = false;  // that can be chosen is in scratch
+  if (k > 0 && n >= 8 * sample && n >= 8 * k) {
+    const index step = n / sample, some = gather(step, possible);
+    const index at = (3 * k / 2) / step + 6;
+    if (at < some) {
+      std::nth_element(scratch, scratch + at, scratch + some, std::greater<T>());
+      const T bound = scratch[at];
+      able = gather(1, [=](T s) { return s >= bound; });
+    }
   }
+  if (able < k || able == 0) able = gather(1, possible), every = true;
   k = std::min(std::max<index>(k, 0), able);
   if (k == 0) return 0;
   T least = never;
   index ties = 0;  // of those equal to the least chosen
-  if (k < able) {
+  if (k < able || !every) {
     std::nth_element(scratch, scratch + (k - 1), scratch + able, std::greater<T>());
     least = scratch[k - 1];
     ties = k - (std::partition(scratch, scratch + k, [=](T s) { return s > least; }) - scratch);

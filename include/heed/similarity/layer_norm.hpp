@@ -33,11 +33,20 @@ struct layer_norm {
   }
 
  private:
+  template <class Arch, class T> static T sum(const T* x, index depth) {
+    constexpr index W = simd::width<T, Arch>;
+    simd::batch<T, Arch> lanes(T(0));
+    index c = 0;
+    for (; c + W <= depth; c += W) lanes += simd::load<T, Arch>(x + c);
+    T each[W], total = 0;
+    simd::store(each, lanes);
+    for (T e : each) total += e;
+    for (; c < depth; ++c) total += x[c];
+    return total;
+  }
   // x - mean x; returns the factor that is left.
   template <class Arch, class T> T centre(T* x, index depth) const {
-    T mean = 0;
-    for (index c = 0; c < depth; ++c) mean += x[c];
-    mean /= T(depth);
+    const T mean = sum<Arch>(x, depth) / T(depth);
     simd::map_row<Arch>(x, depth, [mean](auto v) { return v - decltype(v)(mean); });
     return T(1) / std::sqrt(simd::sum_of_squares<Arch>(x, depth) / T(depth) + T(epsilon));
   }
