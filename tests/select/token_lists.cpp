@@ -225,6 +225,33 @@ TEST_CASE("ties go to the lower number, and NaN is never chosen") {
   CHECK(choose_regions(spec, same.in(), same.in()).blocks == std::vector<int>{0, 1, 0, 1, 0, 1});
 }
 
+TEST_CASE("a token without a list gives zeros, whatever its gate") {
+  const auto x = random<float>({1, 1, 5, 3}, 1);
+  auto r = uniform<float>({1, 1, 5, 1}, 2);
+  r(0, 0, 3) = NAN;
+  auto out = unwritten<float>(x.extent);
+  const auto chosen = choose_tokens(heed::expert_choice{5}, r.in());
+  attend_lists({chosen.lists(), overlap::sum, r.in()}, attention{}, x.in(), x.in(), x.in(),
+               out.in());
+  CHECK(out.head(0, 0).row(3) == Eigen::RowVectorXd::Zero(3));
+  CHECK(out.head(0, 0).allFinite());
+}
+
+// Lists of 200 rows of 3 · 500 channels: a wave holds one of them.
+TEST_CASE("waves of lists are attended one after another") {
+  const auto x = random<float>({1, 2, 200, 500}, 1);
+  auto out = unwritten<float>(x.extent), dense = out;
+  std::vector<int> rows;
+  for (int copy = 0; copy < 3; ++copy)
+    for (int i = 0; i < 200; ++i) rows.push_back(i);
+  const std::vector<heed::index> ends{0, 200, 400, 600};
+  attend_lists({.lists = {ends, rows, ends, rows}}, attention{.mask = causal{}}, x.in(), x.in(),
+               x.in(), out.in());
+  attend(attention{.mask = causal{}}, x.in(), x.in(), x.in(), dense.in());
+  for (heed::index h = 0; h < 2; ++h)
+    check_close(out.head(0, h), dense.head(0, h), tolerance<float>(8, 500));
+}
+
 TEST_CASE("lists that do not fit are refused before anything is written") {
   const auto x = random<float>({1, 2, 11, 4}, 1);
   auto out = unwritten<float>(x.extent);

@@ -29,7 +29,8 @@ HEED_NOINLINE void attend_lists_backward_any(const gathered& g, const Spec& spec
   T unwritten;
   const outputs absent{.out = view<T>(&unwritten, like.extent, {0, 0, 0, 0})};
   const problem p = checked(spec, q, k, v, absent);
-  gathered_rows<T, Arch, Spec> rows(operation, g, spec, p, executor);
+  gathered_rows<T, Arch, Spec> rows(operation, g, spec, p, executor,
+                                    std::numeric_limits<index>::max());
   const auto same = [&](const char* name, const operand& x, const extents& e, bool needed) {
     if ((needed || x.present()) && x.extent != e)
       check::fail(operation, std::string(name) + " must be " + check::print(e), {{name, x}});
@@ -60,11 +61,12 @@ HEED_NOINLINE void attend_lists_backward_any(const gathered& g, const Spec& spec
   take(memory.rows);
 
   rows.place();
+  const auto all = rows.wave_at(0);
   const auto& at = rows.queries();
-  rows.gather(at, q, 1, qs), rows.gather(at, d_out, 1, d_os);
-  rows.gather(rows.keys(), k, p.shape.group(), ks);
-  rows.gather(rows.keys(), v, p.shape.group(), vs);
-  const auto inner = rows.packed();
+  rows.gather(all, at, q, 1, qs), rows.gather(all, at, d_out, 1, d_os);
+  rows.gather(all, rows.keys(), k, p.shape.group(), ks);
+  rows.gather(all, rows.keys(), v, p.shape.group(), vs);
+  const auto inner = rows.packed(all);
   const view<T> packed_q(qs, {1, 1, nq, depth}), packed_k(ks, {1, 1, nk, depth}),
       packed_v(vs, {1, 1, nk, width}), packed_o(os, {1, 1, nq, width}),
       packed_lse(lse, {1, 1, nq, 1});

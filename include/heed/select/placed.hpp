@@ -15,8 +15,9 @@ namespace heed::detail {
 // Where lists come from: list i belongs to item and head i / each.
 struct list_owner {
   index heads = 1, each = 1;
-  constexpr index item(index list) const { return list / (heads * each); }
-  constexpr index head(index list) const { return list / each % heads; }
+  index first = 0;  // of the lists of this call
+  constexpr index item(index list) const { return (first + list) / (heads * each); }
+  constexpr index head(index list) const { return (first + list) / each % heads; }
 };
 
 // Lists ascend, so a span of positions is a span of a list: what is exact stays so.
