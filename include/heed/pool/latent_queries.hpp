@@ -20,7 +20,8 @@ namespace heed {
 // A view of `batch` items that are all the same.
 template <class T> view<T> latents(view<T> queries, index batch) {
   if (queries.extent[0] != 1)
-    check::fail("heed::latents", "queries must be [1,H,M,D]", {{"queries", view<const T>(queries)}});
+    check::fail("heed::latents", "queries must be [1,H,M,D]",
+                {{"queries", view<const T>(queries)}});
   queries.extent[0] = batch, queries.stride[0] = 0;
   return queries;
 }
