@@ -48,13 +48,14 @@ HEED_NOINLINE void attend_lists_any(const gathered& g, const Spec& spec, const o
     const auto w = rows.wave_at(list);
     const extents eq{1, 1, w.queries, depth}, ek{1, 1, w.keys, depth}, ev{1, 1, w.keys, width};
     rows.gather(w, rows.queries(), q, 1, qs);
-    rows.gather(w, rows.keys(), k, p.shape.group(), ks);
+    if (!rows.shared()) rows.gather(w, rows.keys(), k, p.shape.group(), ks);
     rows.gather(w, rows.keys(), v, p.shape.group(), vs);
     T* const o = os + rows.queries().starts[list] * width;
     if (w.queries > 0)
-      attend_any<T, Arch>(
-          rows.packed(w), view<const T>(qs, eq), view<const T>(ks, ek), view<const T>(vs, ev),
-          outputs{.out = view<T>(o, {1, 1, w.queries, width})}, executor, memory.engine);
+      attend_any<T, Arch>(rows.packed(w), view<const T>(qs, eq),
+                          view<const T>(rows.shared() ? qs : ks, ek), view<const T>(vs, ev),
+                          outputs{.out = view<T>(o, {1, 1, w.queries, width})}, executor,
+                          memory.engine);
     list = w.last;
   }
   rows.scatter(rows.queries(), os, 1, true, out);

@@ -32,10 +32,21 @@ template <class T, class Arch, class Spec> class gathered_rows : public list_pla
     executor_.for_each(w.last - w.first, [&](index n, index) {
       const index list = w.first + n, head = list / each(), b = head / p_.shape.heads,
                   h = head % p_.shape.heads;
-      for (int i = s.starts[list]; i < s.starts[list + 1]; ++i)
-        simd::load_row(x.type, x.row(b, h / group, s.places[i]), x.stride[3], channels,
+      const int end = s.starts[list + 1];
+      const auto row = [&](int i) { return x.row(b, h / group, s.places[i]); };
+      for (int i = s.starts[list]; i < end; ++i) {
+        if (x.stride[3] == 1 && i + 8 < end) simd::prefetch(row(i + 8), channels * size_of(x.type));
+        simd::load_row(x.type, row(i), x.stride[3], channels,
                        to + (i - s.starts[w.first]) * channels);
+      }
     });
+  }
+  // Whether the rows of lists are the same for queries and keys, as where text shares both.
+  bool shared() const {
+    const operand &q = p_.q, &k = p_.k;
+    return q.data == k.data && q.extent == k.extent && q.stride == k.stride && q.type == k.type &&
+           !q.batch && !k.batch && g_.lists.queries.data() == g_.lists.keys.data() &&
+           g_.lists.query_offsets.data() == g_.lists.key_offsets.data();
   }
   // Writes every row of `x`: the sum of what the lists have for it, times its share if it is a
   // query's.

@@ -148,11 +148,11 @@ def group_attention(name, b, h, length, d, dv, count):
 def main():
     every = [routing("causal", 1, 2, 11, 4, 3, 3, 5, True),
              routing("full", 2, 1, 8, 5, 4, 2, 3, False),
-             expert_choice("some", 2, 2, 9, 4, 3, 4, False),
+             expert_choice("some", 2, 2, 7, 3, 2, 3, False),
              expert_choice("first", 1, 2, 7, 5, 4, 3, True),
-             biformer("square", 1, 2, (4, 4), (2, 2), 4, 3, 2),
+             biformer("square", 1, 2, (4, 4), (2, 2), 3, 2, 2),
              biformer("long", 2, 1, (2, 6), (1, 3), 3, 4, 1),
-             group_attention("few", 1, 2, 13, 4, 3, 4),
+             group_attention("few", 1, 2, 11, 3, 2, 4),
              group_attention("most", 1, 1, 9, 5, 4, 7)]
     lines, blob = [], bytearray()
     for case, given in every:
