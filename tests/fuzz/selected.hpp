@@ -13,7 +13,7 @@ namespace heed::fuzz {
 inline const block_selection& any_lists(call& c) {
   const problem_shape& s = c.shape;
   block_selection x{.rows = c.chance(2) ? 1 : c.from(1, c.from(1, 70)),
-                    .keys = c.chance(6) ? 1 : c.from(1, c.from(2, 300))};
+                    .keys = c.chance(4) ? 1 : c.from(1, c.from(2, 300))};
   if (c.chance(2)) x.batch = s.batch;
   if (c.chance(3))
     x.heads = s.heads;
