@@ -11,7 +11,7 @@
 #pragma once
 
 #include <heed/plan/block_lists.hpp>
-#include <heed/select/block_means.hpp>
+#include <heed/select/block_summary.hpp>
 #include <heed/select/row_choice.hpp>
 #include <heed/select/token_scores.hpp>
 #include <heed/select/top_k.hpp>
@@ -38,7 +38,7 @@ block_selection select_moba(const moba& spec, const view<Q>& q, const view<K>& k
   spec.check(operation);
   const operand x = view<const Q>(q), y = view<const K>(k);
   detail::check_choice(operation, x, y);
-  const auto means = detail::block_means<T>::of(y, spec.block, executor, Arch{});
+  const detail::block_summaries<T> means(y, {.size = spec.block}, executor, Arch{});
   const index heads = q.extent[1], group = heads / std::max<index>(1, k.extent[1]),
               offset = k.extent[2] - q.extent[2];
   detail::row_choice<T> choice({q.extent[0], heads, 1, q.extent[2]}, spec.top, spec.block, executor,
@@ -46,7 +46,7 @@ block_selection select_moba(const moba& spec, const view<Q>& q, const view<K>& k
   choice.each_rows(executor, [&](index b, index h, span rows, auto& at) {
     const T* const queries = at.template rows<Arch>(x, b, h, rows);
     detail::token_scores<Arch>(queries, rows.size(), means.of_head(b, h / group), means.blocks,
-                               means.depth, at.scores());
+                               means.channels, at.scores());
     for (index i = rows.begin; i < rows.end; ++i) {
       T* const s = at.scores() + (i - rows.begin) * means.blocks;
       if (i + offset < 0) continue;

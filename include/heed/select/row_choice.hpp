@@ -55,12 +55,18 @@ template <class T> class row_choice {
                        queries_.data() + (i - rows.begin) * depth);
       return queries_.data();
     }
+    // What row i of the head takes, ascending.
+    int* chosen(index i) const {
+      return all_->chosen_.data() + static_cast<std::size_t>((first_ + i) * all_->top_);
+    }
+    void took(index i, index count) const {
+      all_->counts_[static_cast<std::size_t>(first_ + i)] = static_cast<int>(count);
+    }
+    T* rest() { return rest_.data(); }
+    index number() const { return this - all_->scratch_.data(); }
     // Row i of the head takes the best of its first `count` scores.
     void choose(index i, const T* scores, index count) {
-      const auto list = static_cast<std::size_t>(first_ + i);
-      all_->counts_[list] = static_cast<int>(
-          top_k(scores, count, all_->top_,
-                all_->chosen_.data() + list * static_cast<std::size_t>(all_->top_), rest_.data()));
+      took(i, top_k(scores, count, all_->top_, chosen(i), rest_.data()));
     }
 
    private:

@@ -10,7 +10,7 @@
 namespace heed::reference::select {
 
 // Numbers of the `count` largest, ties to the lower; -∞ is never one of them.
-inline indices largest(const vector& scores, index count) {
+inline indices ranked(const vector& scores, index count) {
   indices order(static_cast<std::size_t>(scores.size()));
   std::iota(order.begin(), order.end(), index{0});
   std::stable_sort(order.begin(), order.end(),
@@ -40,7 +40,7 @@ inline allowed moba(const matrix& q, const matrix& k, index block, index top) {
       if (b * block > at) g(b) = -std::numeric_limits<double>::infinity();
       if (at >= 0 && b == at / block) g(b) = std::numeric_limits<double>::infinity();
     }
-    for (const index b : largest(g, top)) chosen(i, b) = true;
+    for (const index b : ranked(g, top)) chosen(i, b) = true;
   }
   return chosen;
 }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSL-1.0
+// select/block_topk: blocks of queries choose blocks of keys by a score of their summaries.
+//
+//   const block_selection chosen = select_block_topk({.top = 16}, q, k);
+//   attend(attention{.mask = selected{chosen.lists(), causal{}}}, q, k, v, out);
+//
+//   S_ab = q̄_a · k̄_b / √D,  q̄ and k̄ by `summary`
+//
+// A block of queries attends to the `top` blocks with the largest scores or, where `mass` is set,
+// to the fewest whose share of softmax_b(S_ab) reaches it. The first `sinks` blocks and the blocks
+// of its own positions are always among them; causal leaves out blocks that begin after the last of
+// its queries. Ties go to the lower block. The choice has no gradient. Video sparse attention,
+// XAttention (antidiagonals), FlexPrefill. O(blocks² · D) and one reading of q and k.
+#pragma once
+
+#include <heed/select/block_summary.hpp>
+#include <heed/select/row_choice.hpp>
+#include <heed/select/token_scores.hpp>
+#include <numeric>
+
+namespace heed {
+
+struct block_topk {
+  index rows = 128, keys = 128;  // of a block
+  index top = 16;
+  double mass = 0;  // in (0, 1]: chosen in place of `top`
+  index sinks = 1;
+  bool causal = true;
+  block_summary summary = block_summary::mean;
+  index stride = 8;  // of antidiagonals
+
+  void check(const char* operation) const {
+    const auto positive = [&](const char* name, index is) {
+      if (is < 1)
+        check::fail(operation, std::string(name) + " must be positive: " + std::to_string(is));
+    };
+    positive("rows", rows), positive("keys", keys), positive("top", top),
+        positive("stride", stride);
+    if (sinks < 0) check::fail(operation, "sinks must not be negative: " + std::to_string(sinks));
+    if (!(mass >= 0 && mass <= 1))
+      check::fail(operation, "mass must be in [0, 1]: " + std::to_string(mass));
+  }
+};
+
+namespace detail {
+
+// The fewest of n scores whose softmax reaches `mass`, ascending; +∞ is always taken and has no
+// share, NaN and -∞ never are. `order` holds n numbers.
+template <class T>
+index choose_mass(const T* s, index n, double mass, int* chosen, T* weight,
+                  std::vector<int>& order) {
+  constexpr T never = -std::numeric_limits<T>::infinity(), always = -never;
+  order.clear();
+  T top = never;
+  for (index i = 0; i < n; ++i) {
+    if (s[i] > never) order.push_back(static_cast<int>(i));
+    if (s[i] > top && s[i] < always) top = s[i];
+  }
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return s[a] > s[b]; });
+  T sum(0);
+  for (const int i : order) sum += weight[i] = s[i] < always ? std::exp(s[i] - top) : T(0);
+  index count = 0;
+  T reached(0);
+  for (const int i : order) {
+    if (s[i] < always && reached >= static_cast<T>(mass) * sum) break;
+    reached += weight[i];
+    chosen[count++] = i;
+  }
+  std::sort(chosen, chosen + count);
+  return count;
+}
+
+}  // namespace detail
+
+// Lists for every block of query rows of every head. q [B,H,Lq,D], k [B,Hkv,Lk,D]; the last query
+// sits at the last key.
+template <class Arch = simd::best, storable Q, storable K>
+block_selection select_block_topk(const block_topk& spec, const view<Q>& q, const view<K>& k,
+                                  const executor_ref& executor = {}) {
+  using T = compute_type<Q, K>;
+  constexpr const char* operation = "heed::select_block_topk";
+  constexpr T infinity = std::numeric_limits<T>::infinity();
+  spec.check(operation);
+  const operand x = view<const Q>(q), y = view<const K>(k);
+  detail::check_choice(operation, x, y);
+  const detail::block_summaries<T> queries(x, {spec.summary, spec.rows, spec.stride, false},
+                                           executor, Arch{}),
+      keys(y, {spec.summary, spec.keys, spec.stride, true}, executor, Arch{});
+  const index heads = q.extent[1], group = heads / std::max<index>(1, k.extent[1]),
+              offset = k.extent[2] - q.extent[2], count = keys.blocks;
+  // Antidiagonals are sums over one pair in `stride`.
+  const double pairs = spec.summary == block_summary::antidiagonal
+                           ? double(spec.rows) * double(spec.keys) / double(spec.stride)
+                           : 1;
+  const T scale = static_cast<T>(1 / (std::sqrt(double(std::max<index>(1, q.extent[3]))) * pairs));
+  const index most = spec.mass > 0 ? count : spec.top;
+  detail::row_choice<T> choice({q.extent[0], heads, 1, queries.blocks}, most, spec.keys, executor,
+                               count);
+  std::vector<std::vector<int>> orders(static_cast<std::size_t>(executor.workers()));
+  choice.each_rows(executor, [&](index b, index h, span rows, auto& at) {
+    detail::token_scores<Arch>(at.template rows<Arch>(queries.all(), b, h, rows), rows.size(),
+                               keys.of_head(b, h / group), count, keys.channels, at.scores());
+    for (index a = rows.begin; a < rows.end; ++a) {
+      T* const s = at.scores() + (a - rows.begin) * count;
+      for (index n = 0; n < count; ++n) s[n] *= scale;
+      const index first = a * spec.rows + offset,
+                  last = std::min((a + 1) * spec.rows, q.extent[2]) + offset - 1;
+      const index seen =
+          spec.causal ? (last < 0 ? 0 : std::min(count, last / spec.keys + 1)) : count;
+      for (index n = 0; n < std::min(spec.sinks, seen); ++n) s[n] = infinity;
+      for (index n = std::max<index>(first, 0) / spec.keys; n < seen && n * spec.keys <= last; ++n)
+        s[n] = infinity;
+      if (spec.mass > 0)
+        at.took(a, detail::choose_mass(s, seen, spec.mass, at.chosen(a), at.rest(),
+                                       orders[static_cast<std::size_t>(at.number())]));
+      else
+        at.choose(a, s, seen);
+    }
+  });
+  block_selection chosen = choice.take();
+  chosen.rows = spec.rows;
+  return chosen;
+}
+
+}  // namespace heed
