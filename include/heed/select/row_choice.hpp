@@ -27,13 +27,11 @@ struct choice_shape {
 };
 
 template <class T> class row_choice {
-  static constexpr index rows_at_once = 64;
-
  public:
-  // At most `top` of `blocks` blocks a row, `keys` keys each.
+  // At most `top` of `blocks` blocks a row, `keys` keys each; `each` rows at once.
   row_choice(const choice_shape& shape, index top, index keys, const executor_ref& executor,
-             index blocks)
-      : shape_(shape), top_(std::min(top, blocks)), keys_(keys), blocks_(blocks) {
+             index blocks, index each = 64)
+      : shape_(shape), top_(std::min(top, blocks)), keys_(keys), blocks_(blocks), each_(each) {
     const auto lists = static_cast<std::size_t>(shape.batch * shape.heads * shape.queries);
     counts_.assign(lists, 0);
     chosen_.resize(lists * static_cast<std::size_t>(top_));
@@ -49,7 +47,7 @@ template <class T> class row_choice {
       const index depth = q.extent[3];
       if (simd::stored_as<T>(q) && q.stride[2] == depth)
         return static_cast<const T*>(q.row(b, h, rows.begin));
-      queries_.resize(static_cast<std::size_t>(rows_at_once * depth));
+      queries_.resize(static_cast<std::size_t>(rows.size() * depth));
       for (index i = rows.begin; i < rows.end; ++i)
         simd::load_row(q.type, q.row(b, h, i), q.stride[3], depth,
                        queries_.data() + (i - rows.begin) * depth);
@@ -78,16 +76,16 @@ template <class T> class row_choice {
 
   // f(b, head of lists, rows, worker) for some rows at a time.
   template <class F> void each_rows(const executor_ref& executor, F f) {
-    const index pieces = (shape_.queries + rows_at_once - 1) / rows_at_once;
+    const index pieces = (shape_.queries + each_ - 1) / each_;
     executor.for_each(shape_.batch * shape_.heads * pieces, [&](index i, index w) {
       worker& at = scratch_[static_cast<std::size_t>(w)];
-      const index head = i / pieces, first = i % pieces * rows_at_once;
+      const index head = i / pieces, first = i % pieces * each_;
       at.all_ = this;
       at.first_ = head * shape_.queries;
-      at.scores_.resize(static_cast<std::size_t>(rows_at_once * blocks_));
+      at.scores_.resize(static_cast<std::size_t>(each_ * blocks_));
       at.rest_.resize(static_cast<std::size_t>(blocks_));
       f(head / shape_.heads, head % shape_.heads,
-        span{first, std::min(first + rows_at_once, shape_.queries)}, at);
+        span{first, std::min(first + each_, shape_.queries)}, at);
     });
   }
 
@@ -108,7 +106,7 @@ template <class T> class row_choice {
 
  private:
   choice_shape shape_;
-  index top_, keys_, blocks_;
+  index top_, keys_, blocks_, each_;
   std::vector<int> counts_, chosen_;
   std::vector<worker> scratch_;
 };

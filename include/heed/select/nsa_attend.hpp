@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: BSL-1.0
+// Native sparse attention (Yuan et al., NSA, 2025): three branches and their gates.
+//
+//   o = σ(g_0) · attention to compressed keys + σ(g_1) · to the chosen blocks + σ(g_2) · to a
+//   window
+//
+//   nsa_state<float> state;
+//   compress_mean(spec, k, kc), compress_mean(spec, v, vc);       // or what the model makes of
+//   them attend_nsa(spec, {q, k, v, kc, vc, gates}, out, state); attend_nsa_backward(spec, {q, k,
+//   v, kc, vc, gates}, state, d_out, {dq, dk, dv, dkc, dvc, dg});
+//
+// q [B,H,Lq,D], k [B,Hkv,Lk,D], v [B,Hkv,Lk,Dv], kc [B,Hkv,Nc,D], vc [B,Hkv,Nc,Dv], gates
+// [B,H,Lq,3] before the sigmoid, out [B,H,Lq,Dv]. The choice of blocks has no gradient. Cost a
+// query: Lk / stride + count · selected + window keys, and the compressed scores once more to
+// choose.
+#pragma once
+
+#include <heed/attention/attend_backward.hpp>
+#include <heed/mask/causal.hpp>
+#include <heed/mask/combine.hpp>
+#include <heed/mask/window.hpp>
+#include <heed/plan/selected.hpp>
+#include <heed/select/nsa.hpp>
+
+namespace heed {
+
+struct nsa_operands {
+  operand q, k, v, compressed_k, compressed_v, gates;
+};
+struct nsa_gradients {
+  result dq{}, dk{}, dv{}, d_compressed_k{}, d_compressed_v{}, d_gates{};
+};
+
+// What forward leaves for backward: the outputs of the branches, their lse, the chosen blocks.
+template <class T> struct nsa_state {
+  static constexpr std::size_t branches = 3;
+  std::vector<T> out[branches], lse[branches];
+  block_selection chosen;
+};
+
+// Means of the tokens of each compressed key; x [B,H,L,C], to [B,H,Nc,C].
+template <class Arch = simd::best, storable X>
+void compress_mean(const nsa& spec, const view<X>& x, const result& to,
+                   const executor_ref& executor = {}) {
+  using T = compute_type<X>;
+  constexpr const char* operation = "heed::compress_mean";
+  spec.check(operation);
+  const operand from = view<const X>(x);
+  const index rows = spec.compressed(x.extent[2]), channels = x.extent[3], heads = x.extent[1];
+  if (to.extent != extents{x.extent[0], heads, rows, channels})
+    check::fail(operation, "the means must be [B,H,Nc,C]", {{"x", from}, {"to", operand(to)}});
+  std::vector<T> memory(static_cast<std::size_t>(2 * executor.workers() * channels));
+  executor.for_each(x.extent[0] * heads * rows, [&](index i, index worker) {
+    T* const sum = memory.data() + 2 * worker * channels;
+    T* const row = sum + channels;
+    const index head = i / rows, b = head / heads, h = head % heads;
+    std::fill_n(sum, channels, T(0));
+    for (index j = 0; j < spec.block; ++j) {
+      simd::load_row(from.type, from.row(b, h, i % rows * spec.stride + j), from.stride[3],
+                     channels, row);
+      simd::add_scaled<Arch>(T(1), row, channels, sum);
+    }
+    for (index c = 0; c < channels; ++c) sum[c] /= static_cast<T>(spec.block);
+    simd::store_row(to.type, sum, channels, to.row(b, h, i % rows), to.stride[3]);
+  });
+}
+
+// dx += the gradient of the means.
+template <class Arch = simd::best, storable X>
+void compress_mean_backward(const nsa& spec, const view<X>& d_means, const result& dx,
+                            const executor_ref& executor = {}) {
+  using T = compute_type<X>;
+  constexpr const char* operation = "heed::compress_mean_backward";
+  spec.check(operation);
+  const operand from = view<const X>(d_means);
+  const index length = dx.extent[2], rows = spec.compressed(length), channels = dx.extent[3],
+              heads = dx.extent[1];
+  if (from.extent != extents{dx.extent[0], heads, rows, channels})
+    check::fail(operation, "the gradient of the means must be [B,H,Nc,C]",
+                {{"d_means", from}, {"dx", operand(dx)}});
+  std::vector<T> memory(static_cast<std::size_t>(2 * executor.workers() * channels));
+  executor.for_each(dx.extent[0] * heads * length, [&](index i, index worker) {
+    T* const sum = memory.data() + 2 * worker * channels;
+    T* const row = sum + channels;
+    const index head = i / length, b = head / heads, h = head % heads, token = i % length;
+    simd::load_row(dx.type, dx.row(b, h, token), dx.stride[3], channels, sum);
+    const index first = token < spec.block ? 0 : (token - spec.block) / spec.stride + 1;
+    for (index c = first; c < rows && c * spec.stride <= token; ++c) {
+      simd::load_row(from.type, from.row(b, h, c), from.stride[3], channels, row);
+      simd::add_scaled<Arch>(T(1) / static_cast<T>(spec.block), row, channels, sum);
+    }
+    simd::store_row(dx.type, sum, channels, dx.row(b, h, token), dx.stride[3]);
+  });
+}
+
+namespace detail {
+
+inline void check_nsa(const char* operation, const nsa& spec, const nsa_operands& x,
+                      const operand& out) {
+  spec.check(operation);
+  const extents &q = x.q.extent, &k = x.k.extent, &v = x.v.extent;
+  const auto want = [&](const char* name, const operand& of, const extents& e) {
+    if (of.extent != e)
+      check::fail(operation, std::string(name) + " must be " + check::print(e),
+                  {{"q", x.q}, {"k", x.k}, {"v", x.v}, {name, of}});
+  };
+  const index rows = spec.compressed(k[2]);
+  want("compressed_k", x.compressed_k, {k[0], k[1], rows, k[3]});
+  want("compressed_v", x.compressed_v, {v[0], v[1], rows, v[3]});
+  want("gates", x.gates, {q[0], q[1], q[2], 3});
+  want("out", out, {q[0], q[1], q[2], v[3]});
+}
+
+// f(branch, spec, k, v): the three calls of attention.
+template <class F>
+void each_branch(const nsa& spec, const nsa_operands& x, const block_selection& chosen, F f) {
+  const index offset = x.k.extent[2] - x.q.extent[2];
+  f(0, attention{.mask = compressed_past{spec.block, spec.stride}, .offset = offset},
+    x.compressed_k, x.compressed_v);
+  f(1, attention{.mask = selected{chosen.lists(), causal{}}}, x.k, x.v);
+  f(2, attention{.mask = causal{} && window{.left = spec.window - 1}}, x.k, x.v);
+}
+
+template <class T> view<T> rows_of(std::vector<T>& memory, const extents& e) {
+  memory.resize(static_cast<std::size_t>(e[0] * e[1] * e[2] * e[3]));
+  return {memory.data(), e};
+}
+
+// f(b, h, i, σ of the three gates, worker) for every query row.
+template <class T, class F>
+void each_gated_row(const operand& gates, const executor_ref& executor, F f) {
+  const index heads = gates.extent[1], length = gates.extent[2];
+  executor.for_each(gates.extent[0] * heads * length, [&](index i, index worker) {
+    const index head = i / length;
+    T open[3];
+    simd::load_row(gates.type, gates.row(head / heads, head % heads, i % length), gates.stride[3],
+                   3, open);
+    for (T& g : open) g = T(1) / (T(1) + std::exp(-g));
+    f(head / heads, head % heads, i % length, open, worker);
+  });
+}
+
+}  // namespace detail
+
+// Computes in T. Throws std::invalid_argument, before `out` is written, if a shape does not fit.
+template <class T, class Arch = simd::best>
+void attend_nsa(const nsa& spec, const nsa_operands& x, const result& out, nsa_state<T>& state,
+                const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
+  detail::check_nsa("heed::attend_nsa", spec, x, out);
+  const extents shape = out.extent, rows{shape[0], shape[1], shape[2], 1};
+  const double scale = 1 / std::sqrt(double(std::max<index>(1, x.q.extent[3])));
+  detail::each_branch(spec, x, state.chosen,
+                      [&](std::size_t n, const auto& branch, const operand& k, const operand& v) {
+                        if (n == 1) {
+                          const view<const T> lse(state.lse[0].data(), rows);
+                          state.chosen = detail::select_nsa_any<T, Arch>(
+                              spec, x.q, x.compressed_k, lse, scale, x.k.extent[2], executor);
+                        }
+                        auto again = branch;
+                        if constexpr (requires { again.mask.lists; })
+                          again.mask.lists = state.chosen.lists();
+                        detail::attend_any<T, Arch>(
+                            again, x.q, k, v,
+                            outputs{.out = detail::rows_of(state.out[n], shape),
+                                    .lse = detail::rows_of(state.lse[n], rows)},
+                            executor, scratch);
+                      });
+  const index depth = shape[3];
+  std::vector<T> memory(static_cast<std::size_t>(executor.workers() * depth));
+  detail::each_gated_row<T>(
+      x.gates, executor, [&](index b, index h, index i, const T* open, index worker) {
+        T* const sum = memory.data() + worker * depth;
+        std::fill_n(sum, depth, T(0));
+        for (std::size_t n = 0; n < 3; ++n)
+          simd::add_scaled<Arch>(open[n],
+                                 state.out[n].data() + ((b * shape[1] + h) * shape[2] + i) * depth,
+                                 depth, sum);
+        simd::store_row(out.type, sum, depth, out.row(b, h, i), out.stride[3]);
+      });
+}
+
+// Gradients of what `to` names, through the branches, the gates and the compressed rows.
+template <class T, class Arch = simd::best>
+void attend_nsa_backward(const nsa& spec, const nsa_operands& x, nsa_state<T>& state,
+                         const operand& d_out, const nsa_gradients& to,
+                         const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
+  detail::check_nsa("heed::attend_nsa_backward", spec, x, d_out);
+  const extents shape = d_out.extent, rows{shape[0], shape[1], shape[2], 1};
+  const index depth = shape[3];
+  std::vector<T> branch_out[3], memory(static_cast<std::size_t>(executor.workers() * depth));
+  for (auto& one : branch_out) detail::rows_of(one, shape);
+  detail::each_gated_row<T>(
+      x.gates, executor, [&](index b, index h, index i, const T* open, index worker) {
+        T* const d = memory.data() + worker * depth;
+        const index at = ((b * shape[1] + h) * shape[2] + i) * depth;
+        simd::load_row(d_out.type, d_out.row(b, h, i), d_out.stride[3], depth, d);
+        T slope[3];
+        for (std::size_t n = 0; n < 3; ++n) {
+          const T* const o = state.out[n].data() + at;
+          T dot(0);
+          for (index c = 0; c < depth; ++c) {
+            dot += d[c] * o[c];
+            branch_out[n][static_cast<std::size_t>(at + c)] = open[n] * d[c];
+          }
+          slope[n] = dot * open[n] * (T(1) - open[n]);
+        }
+        if (to.d_gates.present())
+          simd::store_row(to.d_gates.type, slope, 3, to.d_gates.row(b, h, i), to.d_gates.stride[3]);
+      });
+  std::vector<T> dq[3], dk[2], dv[2];
+  detail::each_branch(spec, x, state.chosen,
+                      [&](std::size_t n, const auto& branch, const operand& k, const operand& v) {
+                        using spec_type = std::remove_cvref_t<decltype(branch)>;
+                        gradients<spec_type> into{.dq = detail::rows_of(dq[n], x.q.extent)};
+                        if (n == 0) {
+                          into.dk = to.d_compressed_k, into.dv = to.d_compressed_v;
+                        } else {
+                          into.dk = detail::rows_of(dk[n - 1], k.extent),
+                          into.dv = detail::rows_of(dv[n - 1], v.extent);
+                        }
+                        const view<const T> o(state.out[n].data(), shape),
+                            l(state.lse[n].data(), rows), d(branch_out[n].data(), shape);
+                        detail::attend_backward_any<T, Arch>(branch, x.q, k, v, saved{o, l},
+                                                             upstream(d), into, executor, scratch);
+                      });
+  const auto add = [&](const result& sum, auto... parts) {
+    if (!sum.present()) return;
+    const extents& e = sum.extent;
+    std::vector<T> lines(static_cast<std::size_t>(executor.workers() * e[3]));
+    executor.for_each(e[0] * e[1] * e[2], [&](index i, index worker) {
+      T* const line = lines.data() + worker * e[3];
+      std::fill_n(line, e[3], T(0));
+      (simd::add_scaled<Arch>(T(1), parts + i * e[3], e[3], line), ...);
+      simd::store_row(sum.type, line, e[3], sum.row(i / e[2] / e[1], i / e[2] % e[1], i % e[2]),
+                      sum.stride[3]);
+    });
+  };
+  add(to.dq, dq[0].data(), dq[1].data(), dq[2].data());
+  add(to.dk, dk[0].data(), dk[1].data());
+  add(to.dv, dv[0].data(), dv[1].data());
+}
+
+}  // namespace heed
