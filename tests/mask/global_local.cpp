@@ -50,6 +50,15 @@ TEST_CASE("Longformer, against its reference and in the engine") {
     }
 }
 
+TEST_CASE("Global tokens in vectors") {
+  for (const auto& [queries, keys] : awkward())
+    for (const index one_in : {1, 3, 40}) {
+      const std::vector<int> list = some_of(keys, one_in, 8);
+      check_vector(global_tokens{list}, queries, keys);
+      check_vector(longformer(3, {list}, 2), queries, keys);
+    }
+}
+
 TEST_CASE("Longformer with steps by head and lists by item") {
   const std::vector<int> steps{1, 2, 5, 1};
   for (const auto& [queries, keys] : awkward()) {
@@ -67,18 +76,19 @@ TEST_CASE("Longformer with steps by head and lists by item") {
 
 TEST_CASE("BigBird, against its reference and in the engine") {
   for (const auto& [queries, keys] : awkward())
-    for (const auto& [b, w, g, n] : {std::array<index, 4>{1, 3, 2, 3},
-                                     {4, 1, 0, 2},
-                                     {16, 5, 1, 3},
-                                     {3, 3, 1, 32},
-                                     {64, 3, 2, 3},
-                                     {2, 1, 0, 0},
-                                     {5, 7, 100, 3}})
-      for (const std::uint64_t seed : {0, 11})
-        check_heads(bigbird{b, w, g, n, keys, seed}, 1, queries, keys,
-                    [&, b = b, w = w, g = g, n = n, q = queries, k = keys](index, index h) {
-                      return reference::mask::bigbird(q, k, b, w, g, n, seed, h);
-                    });
+    for (bigbird m : {bigbird{1, 3, 2, 3},
+                      {4, 1, 0, 2},
+                      {16, 5, 1, 3},
+                      {3, 3, 1, 32},
+                      {},
+                      {2, 1, 0, 0},
+                      {5, 7, 100, 3}})
+      for (const unsigned seed : {0u, 11u}) {
+        m.keys = keys, m.seed = seed;
+        check_heads(m, 1, queries, keys, [&, q = queries, k = keys](index, index h) {
+          return reference::mask::bigbird(q, k, m.block, m.window, m.global, m.random, seed, h);
+        });
+      }
 }
 
 TEST_CASE("Random blocks are spread evenly and never repeat") {

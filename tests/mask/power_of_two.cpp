@@ -22,17 +22,11 @@ TEST_CASE("Powers of two, drawn") {
 
 TEST_CASE("Powers of two, against their reference and in the engine") {
   for (const auto& [queries, keys] : awkward()) {
-    for (const auto& [b, w, s] : {std::array<index, 3>{1, 1, 0},
-                                  {2, 0, 1},
-                                  {3, 4, 2},
-                                  {16, 2, 1},
-                                  {256, 5, 1},
-                                  {7, 1000, 0},
-                                  {1, 1, 1000}})
-      check_mask(power_of_two{b, w, s}, 1, queries, keys,
-                 [&, b = b, w = w, s = s, q = queries, k = keys](index) {
-                   return reference::mask::power_of_two(q, k, b, w, s);
-                 });
+    for (const power_of_two m :
+         {power_of_two{1, 1, 0}, {2, 0, 1}, {3, 4, 2}, {16, 2, 1}, {}, {7, 1000, 0}, {1, 1, 1000}})
+      check_mask(m, 1, queries, keys, [&, q = queries, k = keys](index) {
+        return reference::mask::power_of_two(q, k, m.block, m.window, m.sinks);
+      });
     check_mask(power_of_two::tokens(), 1, queries, keys, [&, q = queries, k = keys](index) {
       return reference::mask::power_of_two_tokens(q, k);
     });

@@ -26,6 +26,7 @@
 #include <heed/mask/combine.hpp>
 #include <heed/mask/joined.hpp>
 #include <heed/mask/strided.hpp>
+#include <iterator>
 
 namespace heed {
 
@@ -37,6 +38,18 @@ struct global_tokens {
   constexpr bool operator()(const position& at) const {
     const auto of = listed(at.b);
     return holds(of, at.q) || holds(of, at.k);
+  }
+  // For what it is joined with: a list is searched once a vector, not once a pair.
+  template <class B, class T> auto vector(const lanes<B, T>& at) const {
+    const auto of = listed(at.b);
+    auto seen = lanewise(at, at.q != at.q);
+    if (holds(of, static_cast<index>(at.k))) return lanewise(at, at.q == at.q);
+    T q[sizeof(B) / sizeof(T)];
+    simd::store(q, at.q);
+    const auto first = std::lower_bound(of.begin(), of.end(), static_cast<index>(q[0]));
+    for (auto g = first; g != of.end() && static_cast<T>(*g) <= *(std::end(q) - 1); ++g)
+      seen = lanewise(at, seen | (at.q == static_cast<T>(*g)));
+    return seen;
   }
   template <class F> constexpr void intervals(const position& at, index keys, F emit) const {
     const auto of = listed(at.b);
