@@ -18,7 +18,8 @@ struct group_shape {
 };
 const std::vector<group_shape> shapes{
     {1, 1, 1, 1, 1, 1, 1, 1, 2},    {2, 4, 2, 7, 13, 5, 3, 4, 0},   {1, 2, 2, 25, 61, 8, 7, 9, 1},
-    {1, 2, 1, 50, 40, 17, 5, 6, 3}, {1, 1, 1, 9, 20, 33, 4, 40, 2}, {1, 1, 1, 3, 0, 4, 4, 2, 2}};
+    {1, 2, 1, 50, 40, 17, 5, 6, 3}, {1, 1, 1, 9, 20, 33, 4, 40, 2}, {1, 1, 1, 3, 0, 4, 4, 2, 2},
+    {2, 1, 1, 5, 200, 5, 3, 3, 0},  {1, 1, 1, 5, 333, 7, 3, 4, 2}};
 
 template <class T>
 heed::reference::indices labels(const heed::grouped_keys<T>& groups, heed::index b, heed::index h,
@@ -41,7 +42,8 @@ template <class T> void agree_groups() {
       for (heed::index h = 0; h < s.h; ++h) {
         const heed::index kv = h / (s.h / s.kv);
         const auto of = labels(groups, b, kv, s.lk);
-        CHECK(of == oracle::key_groups(k.head(b, kv), count, s.rounds, 0));
+        CHECK(of == oracle::key_groups(k.head(b, kv), count, s.rounds, 0,
+                                       group_attention{s.count}.step(s.lk)));
         check_close(out.head(b, h),
                     oracle::group_attention(q.head(b, h), k.head(b, kv), v.head(b, kv), of, count),
                     tolerance<T>(16, std::max(s.lk, s.d)));
@@ -137,6 +139,7 @@ TEST_CASE("groups that do not fit are refused") {
   const auto k = random<Eigen::half>({1, 1, 5, 3}, 1);
   CHECK_THROWS_WITH(group_keys(group_attention{0}, k.in()), Catch::Contains("count"));
   CHECK_THROWS_WITH(group_keys(group_attention{1, -1}, k.in()), Catch::Contains("rounds"));
+  CHECK_THROWS_WITH(group_keys(group_attention{.sample = 0}, k.in()), Catch::Contains("sample"));
   auto groups = group_keys(group_attention{2}, k.in());
   CHECK_THROWS_WITH(groups.take_values(k.in().slice_rows(0, 4)), Catch::Contains("v must have"));
   auto dx = unwritten<float>({1, 1, 5, 2});

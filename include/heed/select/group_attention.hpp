@@ -27,6 +27,12 @@ struct group_attention {
   index count = 1;    // groups, at most
   index rounds = 2;   // of k-means, after centres that are each the key farthest from those before
   double radius = 0;  // positive: only as many groups as keep ρ within it, and no rounds
+  index sample = 32;  // keys a group that the first centres are chosen from; all with a radius
+
+  // Every how many keys one is looked at.
+  index step(index keys) const {
+    return radius > 0 ? 1 : std::max<index>(1, (keys + sample * count - 1) / (sample * count));
+  }
 };
 
 // ρ that keeps weights within a factor `ratio` of full attention, for queries of this norm.
@@ -97,7 +103,7 @@ template <class T> class grouped_keys {
       index* const members = members_.data() + n * count_;
       T* const mean = mean_.data() + n * count_ * shape_[3];
       detail::key_means<T, Arch> means(k, n, count_, group, members, mean);
-      means.farthest(spec.radius / 2);
+      means.farthest(spec.radius / 2, spec.step(shape_[2]));
       for (index i = 0; i < spec.rounds && !(spec.radius > 0); ++i) means.round();
       radius_[static_cast<std::size_t>(n)] = means.radius();
       for (index g = 0; g < count_; ++g)
@@ -134,6 +140,8 @@ grouped_keys<compute_type<K>> group_keys(const group_attention& spec, const view
                                          const executor_ref& executor = {}) {
   if (spec.count < 1)
     check::fail("heed::group_keys", "count must be positive: " + std::to_string(spec.count));
+  if (spec.sample < 1)
+    check::fail("heed::group_keys", "sample must be positive: " + std::to_string(spec.sample));
   if (spec.rounds < 0 || !(spec.radius >= 0))
     check::fail("heed::group_keys", "rounds and radius must not be negative");
   grouped_keys<compute_type<K>> groups(k.extent, std::min(spec.count, k.extent[2]));

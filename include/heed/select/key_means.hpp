@@ -75,24 +75,29 @@ template <class T, class Arch> class key_means {
   }
 
   // Centres are keys: the first one, then the key farthest from all centres, ties to the lower
-  // number, until none is farther than `enough`. Every key joins the first of its nearest centres.
-  void farthest(double enough) {
+  // number, until none is farther than `enough`; every `step`-th key is looked at. Each of these
+  // joins the first of its nearest centres.
+  void farthest(double enough, index step) {
     std::fill_n(group_, keys_, 0);
     std::fill(near_.begin(), near_.end(), std::numeric_limits<T>::infinity());
     index centre = 0;
     for (int g = 0; g < count_; ++g) {
       T most = T(enough * enough);
       index next = -1;
-      for (index j = 0; j < keys_; ++j) {
+      for (index j = 0; j < keys_; j += step) {
         T& near = near_[static_cast<std::size_t>(j)];
         const T d = squared_distance<Arch>(key(j), key(centre), depth_);
         if (d < near) near = d, group_[j] = g;
         if (near > most) most = near, next = j;
       }
+      if (step > 1) std::copy_n(key(centre), depth_, mean_ + g * depth_), members_[g] = 1;
       if (next < 0) break;
       centre = next;
     }
-    average();
+    if (step > 1)
+      round();
+    else
+      average();
   }
   // Every key joins the nearest mean, ties to the lower number: that of the largest k·r - ‖r‖²/2.
   void round() {

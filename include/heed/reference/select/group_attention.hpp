@@ -34,23 +34,27 @@ inline indices nearest(const matrix& k, const matrix& centres, const indices& be
   return group;
 }
 
-/// Groups of keys: centres are the first key and then the one farthest from all centres, up to
-/// `count` of them or until all keys are within `enough`; then rounds of k-means.
-inline indices key_groups(const matrix& k, index count, index rounds, double enough) {
-  indices centres{0}, group(static_cast<std::size_t>(k.rows()), 0);
-  while (k.rows() > 0) {
+/// Groups of keys: centres are the first key and then the one farthest from all centres, of every
+/// `step`-th key, up to `count` of them or until all these keys are within `enough`; then rounds of
+/// k-means.
+inline indices key_groups(const matrix& k, index count, index rounds, double enough,
+                          index step = 1) {
+  indices centres;
+  for (index next = k.rows() > 0 ? 0 : -1; next >= 0 && index(centres.size()) < count;) {
+    centres.push_back(next);
     double most = enough;
-    index next = -1;
-    for (index j = 0; j < k.rows(); ++j) {
+    next = -1;
+    for (index j = 0; j < k.rows(); j += step) {
       double near = std::numeric_limits<double>::infinity();
-      for (std::size_t g = 0; g < centres.size(); ++g)
-        if (const double d = (k.row(j) - k.row(centres[g])).norm(); d < near)
-          near = d, group[static_cast<std::size_t>(j)] = index(g);
+      for (const index c : centres) near = std::min(near, (k.row(j) - k.row(c)).norm());
       if (near > most) most = near, next = j;
     }
-    if (next < 0 || index(centres.size()) == count) break;
-    centres.push_back(next);
   }
+  matrix at(index(centres.size()), k.cols());
+  indices used;
+  for (index g = 0; g < at.rows(); ++g)
+    at.row(g) = k.row(centres[static_cast<std::size_t>(g)]), used.push_back(g);
+  indices group = nearest(k, at, used);
   for (index i = 0; i < rounds; ++i) group = nearest(k, group_means(k, group, count), group);
   return group;
 }
