@@ -5,7 +5,7 @@
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include <heed/segment/dot_backward.hpp>
-#include <heed/segment/gat_backward.hpp>
+#include <heed/segment/gatv2_backward.hpp>
 #include <heed/segment/softmax_backward.hpp>
 
 #include "support/exact.hpp"

@@ -7,7 +7,7 @@
 #include <heed/reference/segment/dot.hpp>
 #include <heed/reference/segment/gat.hpp>
 #include <heed/segment/dot.hpp>
-#include <heed/segment/gat.hpp>
+#include <heed/segment/gatv2.hpp>
 #include <heed/segment/softmax.hpp>
 
 #include "support/exact.hpp"

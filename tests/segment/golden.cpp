@@ -4,7 +4,7 @@
 #include <heed/reference/segment/dot.hpp>
 #include <heed/reference/segment/gat.hpp>
 #include <heed/segment/dot_backward.hpp>
-#include <heed/segment/gat_backward.hpp>
+#include <heed/segment/gatv2_backward.hpp>
 #include <heed/segment/softmax_backward.hpp>
 
 #include "support/exact.hpp"

@@ -73,7 +73,7 @@ template <class T> class row_source {
   }
 
  private:
-  static constexpr index ahead_bytes = 8192;
+  static constexpr index ahead_bytes = 12288;
 
   static void fill(index n, segment_rows<T>& to) {
     for (index j = n; j % 8 != 0; ++j) to.row[j] = to.row[n - 1], to.next[j] = to.next[n - 1];
