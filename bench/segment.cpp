@@ -2,7 +2,7 @@
 // Attention along the edges of a graph.
 //   segment/<kind>/h<H>/d<D>/e<edges>/t<threads>   dot, gat, gatv2, softmax on a power-law graph of
 //                                                  65 536 nodes (exponent 2.5 both ways)
-//   segment/<kind>/backward/…                      gradients of everything
+//   segment/dot/backward/…                         dq, dk and dv
 //   segment/dot/hub/…                              all edges come to one node
 // `share` is of the rate at which as many threads read the rows of K and V (gat: of x) of every
 // edge once, in the order of the graph's edges, doing nothing else; `share_uniform` of the rate for
@@ -10,8 +10,8 @@
 #define EIGEN_USE_THREADS
 #include "support/calls.hpp"
 
-#include <heed/segment/dot.hpp>
-#include <heed/segment/gat.hpp>
+#include <heed/segment/dot_backward.hpp>
+#include <heed/segment/gatv2.hpp>
 #include <heed/segment/softmax.hpp>
 
 #include <numeric>
@@ -93,17 +93,24 @@ struct layer {
 struct operands {
   layer l;
   graph g;
-  bench::buffer<float> q, k, v, a, out, peer;
+  heed::transposed by;
+  bench::buffer<float> q, k, v, a, out, peer, lse, d_out, gradients, peer_gradients;
 
   operands(const layer& of, index nodes)
       : l(of),
         g(power_law(nodes, of.edges, 2.5, of.hub)),
+        by(g.in(), nodes),
         q(bench::normal_numbers(nodes * of.width(), 1)),
         k(bench::normal_numbers(nodes * of.width(), 2)),
         v(bench::normal_numbers(nodes * of.width(), 3)),
         a(bench::normal_numbers(of.width(), 4)),
         out(of.what == kind::softmax ? std::size_t(of.edges * of.heads) : q.size(), 0.f),
         peer(out.size(), 0.f) {
+    if (of.backward) {
+      lse.resize(std::size_t(nodes * of.heads)), gradients.resize(3 * q.size());
+      peer_gradients.resize(3 * q.size());
+      d_out = bench::normal_numbers(nodes * of.width(), 6);
+    }
     if (of.what == kind::softmax) k = bench::normal_numbers(of.edges * of.heads, 5);
   }
   template <class T> heed::view<T> rows(T* data) const {
@@ -120,7 +127,7 @@ struct operands {
     switch (l.what) {
       case kind::dot:
         return heed::attend_edges(heed::segment_dot{.graph = g.in()}, in(q), in(k), in(v),
-                                  {.out = rows(out.data())}, on, scratch);
+                                  outputs(), on, scratch);
       case kind::gat:
         return heed::attend_edges(heed::gat{.graph = g.in(), .target = learned, .source = learned},
                                   in(q), in(k), {.out = rows(out.data())}, on, scratch);
@@ -132,6 +139,45 @@ struct operands {
                                      edges(std::as_const(k).data()), {.out = edges(out.data())}, on,
                                      scratch);
     }
+  }
+
+  heed::edge_outputs outputs() {
+    heed::edge_outputs to{.out = rows(out.data())};
+    if (l.backward) to.lse = bench::heads_inside(lse.data(), 1, l.heads, g.nodes(), 1);
+    return to;
+  }
+  void backward(const heed::executor_ref& on, heed::workspace& scratch) {
+    const heed::edge_outputs forward = outputs();
+    float* const to = gradients.data();
+    heed::attend_edges_backward(
+        heed::segment_dot{.graph = g.in()}, by, in(q), in(k), in(v), {forward.out, forward.lse},
+        in(d_out), {.dq = rows(to), .dk = rows(to + q.size()), .dv = rows(to + 2 * q.size())}, on,
+        scratch);
+  }
+  // The same, scattered by one thread.
+  void plain_backward() {
+    using row = Eigen::Map<const Eigen::RowVectorXf>;
+    using mutable_row = Eigen::Map<Eigen::RowVectorXf>;
+    const index H = l.heads, D = l.depth;
+    const float scale = 1 / std::sqrt(float(D));
+    std::fill(peer_gradients.begin(), peer_gradients.end(), 0.f);
+    const auto of = [&](const bench::buffer<float>& x, index i, index h) {
+      return row(x.data() + i * H * D + h * D, D);
+    };
+    const auto to = [&](int which, index i, index h) {
+      return mutable_row(peer_gradients.data() + which * index(q.size()) + i * H * D + h * D, D);
+    };
+    for (index i = 0; i < g.nodes(); ++i)
+      for (index e = g.in().begin(i); e < g.in().end(i); ++e)
+        for (index h = 0; h < H; ++h) {
+          const index from = g.in().source(e);
+          const float p =
+              std::exp(of(q, i, h).dot(of(k, from, h)) * scale - lse[std::size_t(i * H + h)]);
+          const float ds = scale * p * of(d_out, i, h).dot(of(v, from, h) - of(out, i, h));
+          to(0, i, h) += ds * of(k, from, h);
+          to(1, from, h) += ds * of(q, i, h);
+          to(2, from, h) += p * of(d_out, i, h);
+        }
   }
 
   // The definition in plain loops over Eigen's rows.
@@ -185,6 +231,13 @@ struct operands {
         bench::fail(std::string(l.name()) + " is wrong at " + std::to_string(i) + ": " +
                     std::to_string(out[i]) + " instead of " + std::to_string(peer[i]));
   }
+  void check_gradients() const {
+    for (std::size_t i = 0; i < gradients.size(); ++i)
+      if (!(std::abs(gradients[i] - peer_gradients[i]) <= 1e-3f * (1 + std::abs(gradients[i]))))
+        bench::fail("a gradient is wrong at " + std::to_string(i) + ": " +
+                    std::to_string(gradients[i]) + " instead of " +
+                    std::to_string(peer_gradients[i]));
+  }
   index tables() const { return l.what == kind::dot ? 2 : 1; }
 
   // Seconds to read what the edges name, the best of what was tried.
@@ -212,10 +265,17 @@ void run(trial& t, layer l) {
   heed::workspace scratch;
   const int threads = t.form().threads;
   bench::crew team(threads);
-  const auto call = [&](const heed::executor_ref& on) { o.forward(on, scratch); };
-  call({});
+  const auto call = [&](const heed::executor_ref& on) {
+    l.backward ? o.backward(on, scratch) : o.forward(on, scratch);
+  };
+  o.forward({}, scratch);
   o.plain(team);
   o.check();
+  if (l.backward) {
+    o.backward({}, scratch);
+    o.plain_backward();
+    o.check_gradients();
+  }
   std::vector<bench::contender> field{
       {"heed",
        [&](int times) {
@@ -225,8 +285,10 @@ void run(trial& t, layer l) {
        }},
       {"eigen", [&](int times) {
          const bench::leading here(threads);
-         return bench::seconds_per_call(times, [&] { o.plain(team); });
+         return bench::seconds_per_call(times,
+                                        [&] { l.backward ? o.plain_backward() : o.plain(team); });
        }}};
+  if (l.backward && threads > 1) field.pop_back();  // it scatters
   if (l.what == kind::softmax) {
     t.measure_bytes(field, double(8 * l.edges * l.heads));
     return;
@@ -234,15 +296,19 @@ void run(trial& t, layer l) {
   std::vector<int> uniform(o.g.sources.size());
   std::mt19937 bits(7);
   for (int& i : uniform) i = int(bits() % unsigned(o.g.nodes()));
+  const heed::csr by_source = o.by.by_source();
+  const std::vector<int> back(by_source.sources.begin(), by_source.sources.end());
   double listed = 1e9, random = 1e9;
   const auto bound = [&] {
     for (int i = 0; i < 3 && t.timed(); ++i) {
-      listed = std::min(listed, o.read(threads, team, o.g.sources));
-      random = std::min(random, o.read(threads, team, uniform));
+      listed = std::min(listed, o.read(threads, team, o.g.sources) +
+                                    (l.backward ? o.read(threads, team, back) : 0));
+      random = std::min(random, (l.backward ? 2 : 1) * o.read(threads, team, uniform));
     }
   };
   bound();
-  const double bytes = double(o.tables() * l.edges * l.width()) * sizeof(float);
+  const double bytes =
+      (l.backward ? 2 : 1) * double(o.tables() * l.edges * l.width()) * sizeof(float);
   const double best = t.measure_bytes(field, bytes);
   bound();
   t.note("read_gbps", bytes / listed * 1e-9);
@@ -262,6 +328,7 @@ int main(int argc, char** argv) {
   for (const int threads : {1, 2})
     for (const layer& l : {layer{kind::dot, 8, 32, 1000000},
                            {kind::dot, 8, 32, 1000000, false, true},
+                           {kind::dot, 8, 32, 1000000, true},
                            {kind::gat, 8, 32, 1000000},
                            {kind::gatv2, 8, 32, 1000000},
                            {kind::softmax, 8, 32, 1000000}}) {
