@@ -55,13 +55,13 @@ template <class T, class Arch> struct dot_edges {
     listed_rows from(index first) const { return {all.graph.sources.data() + first, last - first}; }
     void scores(index first, index count, T* s) {
       all.k.gather(count, from(first), staged_k, rows);
-      edge_scores<T, Arch>(product_term{}, own, own, rows, count, all.heads, all.k.depth(), s,
+      edge_scores<T, Arch>(row_term{}, own, own, rows, count, all.heads, all.k.depth(), s,
                            ask_ahead{});
       add_edges(all.bias, first, count, all.heads, bias, s);
     }
     void values(index first, index count, const T* p, T* o) {
       all.v.gather(count, from(first), staged_v, rows);
-      edge_sums<T, Arch>(product_term{}, o, rows, count, all.heads, all.v.depth(), p, o,
+      edge_sums<T, Arch>(row_term{}, o, rows, count, all.heads, all.v.depth(), p, o,
                          ask_ahead{});
     }
   };

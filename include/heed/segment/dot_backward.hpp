@@ -40,12 +40,12 @@ template <class T, class Arch> struct dot_destinations {
       edges.scores(first, count, back.s);
       const segment_rows<T> keys = edges.rows;
       all.edges.v.gather(count, edges.from(first), edges.staged_v, edges.rows);
-      edge_scores<T, Arch>(product_term{}, back.d_out, back.d_out, edges.rows, count, H,
+      edge_scores<T, Arch>(row_term{}, back.d_out, back.d_out, edges.rows, count, H,
                            all.edges.v.depth(), back.dp, ask_ahead{});
       back.slopes(count);
       back.keep(first, count);
       if (all.dq.present())
-        edge_sums<T, Arch>(product_term{}, own, keys, count, H, all.edges.k.depth(), back.dp, own,
+        edge_sums<T, Arch>(row_term{}, own, keys, count, H, all.edges.k.depth(), back.dp, own,
                            nothing_to_ask{});
     }
     void finish(index node, T* own, index) {
@@ -83,7 +83,7 @@ template <class T, class Arch> struct dot_sources {
       const listed_rows from{all.slopes.by.by_source().sources.data() + first, last - first};
       const auto sum = [&](const row_source<T>& x, const T* w, T* to) {
         x.gather(count, from, staged, rows);
-        edge_sums<T, Arch>(product_term{}, to, rows, count, H, x.depth(), w, to, ask_ahead{});
+        edge_sums<T, Arch>(row_term{}, to, rows, count, H, x.depth(), w, to, ask_ahead{});
       };
       if (all.dv.present()) sum(all.d_out, p, own);
       if (all.dk.present()) sum(all.q, ds, own + all.d_out.width());

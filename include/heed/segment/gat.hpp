@@ -72,7 +72,7 @@ template <class T, class Arch> struct gat_edges {
     }
     void values(index first, index count, const T* p, T* o) {
       all.x.gather(count, from(first), staged, rows);
-      edge_sums<T, Arch>(product_term{}, o, rows, count, all.heads, all.x.depth(), p, o,
+      edge_sums<T, Arch>(row_term{}, o, rows, count, all.heads, all.x.depth(), p, o,
                          ask_ahead{});
     }
   };

@@ -47,7 +47,7 @@ template <class T, class Arch> struct gat_destinations {
       const index H = all.edges.heads, D = all.x.depth();
       edges.scores(first, count, back.s);
       all.edges.x.gather(count, edges.from(first), edges.staged, edges.rows);
-      edge_scores<T, Arch>(product_term{}, back.d_out, back.d_out, edges.rows, count, H, D, back.dp,
+      edge_scores<T, Arch>(row_term{}, back.d_out, back.d_out, edges.rows, count, H, D, back.dp,
                            ask_ahead{});
       back.slopes(count);
       for (index h = 0; h < H; ++h) {
@@ -101,7 +101,7 @@ template <class T, class Arch> struct gat_sources {
       all.d_out.gather(count,
                        listed_rows{all.slopes.by.by_source().sources.data() + first, last - first},
                        staged, rows);
-      edge_sums<T, Arch>(product_term{}, own, rows, count, H, all.x.depth(), p, own, ask_ahead{});
+      edge_sums<T, Arch>(row_term{}, own, rows, count, H, all.x.depth(), p, own, ask_ahead{});
       T* const sum = own + all.x.width();
       for (index h = 0; h < H; ++h)
         for (index j = 0; j < count; ++j) sum[h] += ds[h * segment_block + j];

@@ -72,7 +72,7 @@ template <class T, class Arch> struct gatv2_edges {
       add_edges(all.bias, first, count, all.heads, bias, s);
     }
     void values(index, index count, const T* p, T* o) {
-      edge_sums<T, Arch>(product_term{}, o, rows, count, all.heads, all.depth, p, o,
+      edge_sums<T, Arch>(row_term{}, o, rows, count, all.heads, all.depth, p, o,
                          nothing_to_ask{});
     }
   };

@@ -34,7 +34,7 @@ template <class T, class Arch> struct gatv2_destinations {
     void add(index first, index count, T* own) {
       const auto& e = all.edges;
       edges.scores(first, count, back.s);
-      edge_scores<T, Arch>(product_term{}, back.d_out, back.d_out, edges.rows, count, e.heads,
+      edge_scores<T, Arch>(row_term{}, back.d_out, back.d_out, edges.rows, count, e.heads,
                            e.depth, back.dp, nothing_to_ask{});
       back.slopes(count);
       back.keep(first, count);
@@ -83,7 +83,7 @@ template <class T, class Arch> struct gatv2_sources {
       all.slopes.load(first, count, last, p, ds);
       const listed_rows from{all.slopes.by.by_source().sources.data() + first, last - first};
       all.d_out.gather(count, from, staged, rows);
-      edge_sums<T, Arch>(product_term{}, own, rows, count, H, D, p, own, ask_ahead{});
+      edge_sums<T, Arch>(row_term{}, own, rows, count, H, D, p, own, ask_ahead{});
       all.left.gather(count, from, staged, rows);
       edge_sums<T, Arch>(all.term, row, rows, count, H, D, ds, own + all.right.width(),
                          ask_ahead{});

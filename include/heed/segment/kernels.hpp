@@ -15,7 +15,7 @@
 namespace heed::detail {
 
 // x y, and y by itself: dot products and sums of rows.
-struct product_term {
+struct row_term {
   template <class B> HEED_INLINE B score(const B& x, const B& y, const B&, const B& acc) const {
     return simd::fma(x, y, acc);
   }
@@ -76,6 +76,10 @@ template <class T, class Arch, class Term, class Ask>
 HEED_NOINLINE void edge_scores(const Term& term, const T* x, const T* a, const segment_rows<T>& y,
                                index count, index heads, index depth, T* s, const Ask& ask) {
   index first = 0;
+  // As many as the softmax loads at once: it would wait for two stores to become one.
+  if constexpr (simd::width<T, Arch> == segment_block)
+    if (count > 8)
+      return edge_scores_at<T, Arch, segment_block>(term, x, a, y, 0, heads, depth, s, ask);
   for (; first + 4 < count; first += 8)
     edge_scores_at<T, Arch, 8>(term, x, a, y, first, heads, depth, s, ask);
   if (first < count) edge_scores_at<T, Arch, 4>(term, x, a, y, first, heads, depth, s, ask);

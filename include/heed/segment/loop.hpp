@@ -84,14 +84,13 @@ template <class T, class Arch, class Edges> class segment_loop {
   template <class Arena> struct work {
     typename Edges::template task<Arena> edges;
     state own;
-    T *s, *scratch, *row;
+    T *s, *row;
 
     work(const segment_loop& loop, Arena& a)
         : edges(*loop.edges_, a),
           own(state::at(a.template take<T>(state::size(loop.heads_, loop.width_)), loop.heads_,
                         loop.width_)),
           s(a.template take<T>(loop.heads_ * segment_block)),
-          scratch(a.template take<T>(2 * state::pitch(loop.heads_))),
           row(a.template take<T>(std::max(loop.heads_, loop.width_))) {}
   };
 
@@ -105,7 +104,7 @@ template <class T, class Arch, class Edges> class segment_loop {
     for (index e = part.first; e < part.last; e += segment_block) {
       const index count = std::min(segment_block, part.last - e);
       w.edges.scores(e, count, w.s);
-      to.absorb(w.s, count, w.scratch);
+      to.absorb(w.s, count);
       if (width_ > 0) w.edges.values(e, count, w.s, to.value);
     }
   }

@@ -15,7 +15,7 @@ namespace heed::detail {
 inline constexpr index segment_block = 16;
 
 template <class T> struct segment_rows {
-  const T* row[segment_block];   // of head 0; what fills up the last eight repeats
+  const T* row[segment_block];   // of head 0; what fills up 8 or 16 repeats
   const T* next[segment_block];  // what to ask for while that row is read
   index pitch;                   // from head to head
 };
@@ -76,7 +76,8 @@ template <class T> class row_source {
   static constexpr index ahead_bytes = 12288;
 
   static void fill(index n, segment_rows<T>& to) {
-    for (index j = n; j % 8 != 0; ++j) to.row[j] = to.row[n - 1], to.next[j] = to.next[n - 1];
+    for (index j = n; j % (n > 8 ? segment_block : 8) != 0; ++j)
+      to.row[j] = to.row[n - 1], to.next[j] = to.next[n - 1];
   }
   template <class Rows>
   HEED_NOINLINE void copy(index n, const Rows& rows, T* stage, segment_rows<T>& to) const {

@@ -80,13 +80,12 @@ template <class T, class Arch> class softmax_loop {
  private:
   struct work {
     state own;
-    T *s, *scratch, *row, *lse;
+    T *s, *row, *lse;
 
     template <class Arena>
     work(const softmax_loop& loop, Arena& a)
         : own(state::at(a.template take<T>(state::size(loop.heads_, 0)), loop.heads_, 0)),
           s(a.template take<T>(loop.heads_ * segment_block)),
-          scratch(a.template take<T>(2 * state::pitch(loop.heads_))),
           row(a.template take<T>(std::max(loop.heads_, segment_block))),
           lse(a.template take<T>(loop.heads_)) {}
   };
@@ -98,7 +97,7 @@ template <class T, class Arch> class softmax_loop {
     for (index e = part.first; e < part.last; e += segment_block) {
       const index count = std::min(segment_block, part.last - e);
       edge_logits(*spec_, logits_, e, count, w.row, w.s);
-      to.absorb(w.s, count, w.scratch);
+      to.absorb(w.s, count);
     }
   }
   void finish(const work& w, const segment_part& part, const state& from) const {

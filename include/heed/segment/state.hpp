@@ -36,47 +36,36 @@ template <class T, class Arch> struct segment_state {
     if (z > nothing) max[h] = z, sum[h] = T(1);
   }
 
-  // Logits s [H][segment_block] of `count` edges become weights relative to the new maximum.
-  // `scratch` has 2 pitch(heads) elements.
-  HEED_NOINLINE void absorb(T* s, index count, T* scratch) const {
-    const index vectors = (count + W - 1) / W, all = pitch(heads);
-    T *const top = scratch, *const factor = scratch + all;
-    for (index h = 0; h < heads; ++h) {
-      T* const row = s + h * segment_block;
-      std::fill(row + count, row + vectors * W, nothing);
-      B most = simd::load<T, Arch>(row);
-      for (index v = 1; v < vectors; ++v) most = simd::max(most, simd::load<T, Arch>(row + v * W));
-      top[h] = simd::max_lanes<T, Arch>(most);
-    }
-    std::fill(top + heads, top + all, nothing);
-    bool moved = false;
-    for (index h = 0; h < all; h += W) {
-      const B before = simd::load<T, Arch>(max + h), none(nothing), zero(T(0));
-      const B now = simd::max(before, simd::load<T, Arch>(top + h));
-      const B base = simd::select(now == none, zero, now), f = simd::exp(B(before - base));
-      const B total = simd::load<T, Arch>(sum + h);
-      simd::store(max + h, now), simd::store(top + h, base), simd::store(factor + h, f);
-      simd::store(sum + h, B(total * f));
-      moved = moved || simd::any(simd::both(before < now, zero < total));
-    }
-    if (moved) rescale(factor);
-    for (index h = 0; h < heads; ++h) {
-      T* const row = s + h * segment_block;
-      const B base(top[h]);
+  // Logits s [H][segment_block] of `count` edges become weights relative to the new maximum. Heads
+  // do not meet: what one waits for, the next ones hide.
+  HEED_NOINLINE void absorb(T* s, index count) const {
+    const index vectors = (count + W - 1) / W, depth = heads > 0 ? width / heads : 0;
+    const B none(nothing), lane = simd::iota<T, Arch>();
+    for (index h = 0; h < heads; ++h, s += segment_block) {
+      B most = none;
+      // Lanes are hidden in registers: storing -inf to them would keep the next load waiting.
+      const auto load = [&](index v) HEED_INLINE_LAMBDA {
+        return simd::select(lane < B(T(count - v * W)), simd::load<T, Arch>(s + v * W), none);
+      };
+      for (index v = 0; v < vectors; ++v) most = simd::max(most, load(v));
+      const T before = max[h], now = simd::max(before, simd::max_lanes<T, Arch>(most));
+      if (now > before) {
+        max[h] = now;
+        if (sum[h] > T(0)) {
+          const T factor = simd::exp(T(before - now));
+          sum[h] *= factor;
+          for (index c = h * depth; c < (h + 1) * depth; ++c) value[c] *= factor;
+        }
+      }
+      const B base(now == nothing ? T(0) : now);
       B total(T(0));
       for (index v = 0; v < vectors; ++v) {
-        const B p = simd::exp(B(simd::load<T, Arch>(row + v * W) - base));
-        simd::store(row + v * W, p);
+        const B p = simd::exp(B(load(v) - base));
+        simd::store(s + v * W, p);
         total = total + p;
       }
       sum[h] += simd::sum_lanes<T, Arch>(total);
     }
-  }
-  void rescale(const T* factor) const {
-    const index depth = heads > 0 ? width / heads : 0;
-    for (index h = 0; h < heads; ++h)
-      if (factor[h] != T(1))
-        for (index c = 0; c < depth; ++c) value[h * depth + c] *= factor[h];
   }
 
   void merge(const segment_state& other) const {
