@@ -4,13 +4,15 @@
 //   told
 // `share` counts 4 · D a visited pair and is of the multiply-add rate, the time of choosing
 // included. `promise` is how much of the speed-up over dense attention that visited pairs promise
-// is reached: dense time · visited pairs / all pairs / time, dense attention (of two heads, by
-// their part) timed in turns with ours. `selection` is the time of choosing over the time of the
+// is reached: dense time · visited pairs / all pairs / time, dense attention (of a head a thread,
+// by its part) timed in turns with ours. `selection` is the time of choosing over the time of the
 // attention that it feeds; `visited` the share of pairs.
 #define EIGEN_USE_THREADS
 #include "support/sparse.hpp"
 
+#include <heed/mask/block_map.hpp>
 #include <heed/plan/selected.hpp>
+#include <heed/select/moba.hpp>
 
 namespace {
 
@@ -74,13 +76,48 @@ void block_map(trial& t, double density) {
   const bench::shape& form = t.form();
   operands x(form);
   const auto lists = bench::drawn_lists(form, t.timed() ? 128 : 32, density);
-  const heed::attention spec{.mask = heed::selected{lists.lists()}};
+  const heed::problem_shape shape{.heads = form.heads,
+                                  .kv_heads = form.kv_heads,
+                                  .queries = form.queries,
+                                  .keys = form.keys,
+                                  .depth = form.dim,
+                                  .value_depth = form.dim};
+  const std::vector<heed::cover> whole(lists.blocks.size(), heed::cover::all);
+  const heed::attention spec{
+      .mask = heed::block_map(heed::full{}, shape,
+                              heed::block_size{lists.rows, lists.keys, lists.heads},
+                              heed::block_csr{lists.offsets, lists.blocks, whole})};
   const call ours{.attend = [&](const heed::executor_ref& on) {
     heed::attend(spec, x.q, x.k, x.v, x.o, on, x.scratch);
   }};
   ours.attend({});
   bench::check_listed("block_map", form, x.in, x.out, lists.lists());
   measure(t, x.in, ours, bench::listed_pairs(form, lists.lists()));
+}
+
+// Attention to the lists that `select(operands, executor)` makes.
+template <class Select> void selected(trial& t, const char* name, const Select& select) {
+  const bench::shape& form = t.form();
+  operands x(form);
+  heed::block_selection chosen;
+  const call ours{
+      .attend =
+          [&](const heed::executor_ref& on) {
+            bench::with_mask(form, [&](const auto& inside) {
+              const heed::attention spec{.mask = heed::selected{chosen.lists(), inside}};
+              heed::attend(spec, x.q, x.k, x.v, x.o, on, x.scratch);
+            });
+          },
+      .select = [&](const heed::executor_ref& on) { chosen = select(x, on); }};
+  ours.select({}), ours.attend({});
+  bench::check_listed(name, form, x.in, x.out, chosen.lists());
+  measure(t, x.in, ours, bench::listed_pairs(form, chosen.lists()));
+}
+void moba(trial& t) {
+  const heed::moba spec{.block = t.timed() ? 512 : 16, .top = 3};
+  selected(t, "moba", [&](const operands& x, const heed::executor_ref& on) {
+    return heed::select_moba(spec, x.q, x.k, on);
+  });
 }
 
 std::string sized(index dim, index length, int threads) {
@@ -96,6 +133,10 @@ void add_all(bench::suite& all, int threads) {
               bench::square(bench::masking::full, 4, 4, dim, 8192, threads),
               [=](trial& t) { block_map(t, percent / 100.0); });
     }
+  for (const index dim : {64, 128})
+    for (const index length : {8192, 32768})
+      all.add("sparse/moba" + sized(dim, length, threads),
+              bench::square(bench::masking::causal, 4, 4, dim, length, threads), moba);
 }
 
 }  // namespace

@@ -69,7 +69,7 @@ struct dense_peer {
 
   dense_peer(const shape& of, const inputs& from) : form(of), in(from) {
     const index group = of.heads / of.kv_heads;
-    form.heads = std::min<index>(of.heads, std::max<index>(of.threads, 2));
+    form.heads = std::min<index>(of.heads, of.threads);
     form.kv_heads = std::max<index>(1, form.heads / group);
     form.heads = std::min(form.heads, form.kv_heads * group);
     out = room(form);
