@@ -6,3 +6,5 @@
 #include <heed/eigen.hpp>
 #include <heed/local.hpp>
 #include <heed/recurrence.hpp>
+#include <heed/segment.hpp>
+#include <heed/select.hpp>

@@ -59,7 +59,7 @@ void absorb_backward(const operand& q, const operand& w_uk, const operand& d_to,
   detail::check_gradient(who, "dq", g.dq, q), detail::check_gradient(who, "dw_uk", g.dw_uk, w_uk);
   detail::compute<Arch>({q, w_uk, d_to}, std::max(dc, r), executor, scratch, [&](auto& by) {
     if (g.dq.present()) {
-      by.multiply({{channels_of(d_to, 0, r), transposed(w_uk)}}, channels_of(g.dq, 0, dc));
+      by.multiply({{channels_of(d_to, 0, r), transpose_of(w_uk)}}, channels_of(g.dq, 0, dc));
       by.copy(channels_of(d_to, r, dr), channels_of(g.dq, dc, dr));
     }
     if (g.dw_uk.present())
@@ -85,7 +85,7 @@ void expand_backward(const operand& latent, const operand& w_uv, const operand& 
   detail::check_gradient(who, "dw_uv", g.dw_uv, w_uv);
   const index widest = std::max(latent.extent[3], d_out.extent[3]);
   detail::compute<Arch>({latent, w_uv, d_out}, widest, executor, scratch, [&](auto& by) {
-    if (g.d_latent.present()) by.multiply({{d_out, transposed(w_uv)}}, g.d_latent);
+    if (g.d_latent.present()) by.multiply({{d_out, transpose_of(w_uv)}}, g.d_latent);
     if (g.dw_uv.present()) by.multiply_rows(latent, d_out, g.dw_uv);
   });
 }
@@ -99,7 +99,7 @@ void expand_rows(const operand& rows, const operand& w_uk, const operand& w_uv, 
   const operand c = channels_of(rows, 0, r);
   detail::compute<Arch>({rows, w_uk, w_uv, k, v}, std::max(dc, v.extent[3]), executor, scratch,
                         [&](auto& by) {
-                          by.multiply({{c, transposed(w_uk)}}, channels_of(k, 0, dc));
+                          by.multiply({{c, transpose_of(w_uk)}}, channels_of(k, 0, dc));
                           by.copy(channels_of(rows, r, dr), channels_of(k, dc, dr));
                           by.multiply({{c, w_uv}}, v);
                         });
@@ -117,7 +117,7 @@ void expand_rows_backward(const operand& rows, const operand& w_uk, const operan
   detail::compute<Arch>(
       {rows, w_uk, w_uv, dk, dv}, std::max(r, dv.extent[3]), executor, scratch, [&](auto& by) {
         if (g.d_rows.present()) {
-          by.multiply({{d_content, w_uk}, {dv, transposed(w_uv)}}, channels_of(g.d_rows, 0, r));
+          by.multiply({{d_content, w_uk}, {dv, transpose_of(w_uv)}}, channels_of(g.d_rows, 0, r));
           by.copy(channels_of(dk, dc, dr), channels_of(g.d_rows, r, dr));
         }
         if (g.dw_uk.present()) by.multiply_rows(d_content, c, g.dw_uk);

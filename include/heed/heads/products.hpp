@@ -23,7 +23,7 @@ struct product_term {
   operand x, w;
 };
 
-inline operand transposed(operand x) {
+inline operand transpose_of(operand x) {
   std::swap(x.extent[2], x.extent[3]);
   std::swap(x.stride[2], x.stride[3]);
   return x;

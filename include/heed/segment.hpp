@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSL-1.0
+// All of segment/: attention along the edges of graphs.
+#pragma once
+
+#include <heed/segment/csr.hpp>
+#include <heed/segment/cuts.hpp>
+#include <heed/segment/degree_scaler.hpp>
+#include <heed/segment/dot.hpp>
+#include <heed/segment/dot_backward.hpp>
+#include <heed/segment/edge_kv.hpp>
+#include <heed/segment/edge_kv_backward.hpp>
+#include <heed/segment/edge_rows.hpp>
+#include <heed/segment/gat.hpp>
+#include <heed/segment/gat_backward.hpp>
+#include <heed/segment/gated_gcn.hpp>
+#include <heed/segment/gated_gcn_backward.hpp>
+#include <heed/segment/gated_gcn_edges.hpp>
+#include <heed/segment/gatv2.hpp>
+#include <heed/segment/gatv2_backward.hpp>
+#include <heed/segment/gin_pna.hpp>
+#include <heed/segment/gin_pna_backward.hpp>
+#include <heed/segment/gin_pna_gradient.hpp>
+#include <heed/segment/gin_pna_state.hpp>
+#include <heed/segment/grit.hpp>
+#include <heed/segment/grit_backward.hpp>
+#include <heed/segment/grit_edges.hpp>
+#include <heed/segment/grit_gradient.hpp>
+#include <heed/segment/kernels.hpp>
+#include <heed/segment/loop.hpp>
+#include <heed/segment/node_visit.hpp>
+#include <heed/segment/problem.hpp>
+#include <heed/segment/replay.hpp>
+#include <heed/segment/rows.hpp>
+#include <heed/segment/rrwp.hpp>
+#include <heed/segment/softmax.hpp>
+#include <heed/segment/softmax_backward.hpp>
+#include <heed/segment/sparsify.hpp>
+#include <heed/segment/state.hpp>
+#include <heed/segment/sums.hpp>
