@@ -8,7 +8,7 @@
 namespace heed::mla {
 
 using heed::detail::channels_of;
-using heed::detail::transposed;
+using heed::detail::transpose_of;
 
 namespace detail {
 

@@ -92,7 +92,7 @@ template <class T, class Arch, class Spec> class gathered_rows : public list_pla
         s->wave[i - w.first] = s->starts[i] - s->starts[w.first];
     const int* const query_places = queries_.places + queries_.starts[w.first];
     const int* const key_places = keys_.places + keys_.starts[w.first];
-    const placed_mask<decltype(Spec::mask)> mask{
+    const gathered_mask<decltype(Spec::mask)> mask{
         spec_.mask, owner, query_places, key_places, keys_.wave, p_.shape.offset, p_.shape.keys};
     const auto query = placed(spec_.query, owner, query_places, p_.shape.offset, 1);
     const auto key = placed(spec_.key, owner, key_places, 0, group);

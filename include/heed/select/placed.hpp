@@ -21,7 +21,7 @@ struct list_owner {
 };
 
 // Lists ascend, so a span of positions is a span of a list: what is exact stays so.
-template <mask M> struct placed_mask {
+template <mask M> struct gathered_mask {
   M of{};
   list_owner owner{};
   const int* queries = nullptr;  // place of each packed query
@@ -57,7 +57,7 @@ template <mask M> struct placed_mask {
   }
 };
 
-template <class F> struct placed_rows {
+template <class F> struct gathered_transform {
   F transform{};
   list_owner owner{};
   const int* places = nullptr;
@@ -92,7 +92,7 @@ auto placed(const F& f, list_owner owner, const int* places, index offset, index
     return chain<std::remove_const_t<decltype(first)>, std::remove_const_t<decltype(second)>>{
         first, second};
   } else {
-    return placed_rows<F>{f, owner, places, offset, group};
+    return gathered_transform<F>{f, owner, places, offset, group};
   }
 }
 
