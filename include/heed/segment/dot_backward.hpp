@@ -89,9 +89,9 @@ template <class T, class Arch> struct dot_sources {
       if (all.dk.present()) sum(all.q, ds, own + all.d_out.width());
     }
     void finish(index node, T* own, index) {
-      T* const dk = own + all.d_out.width();
-      for (index c = 0; c < all.q.width(); ++c) dk[c] *= all.scale;
-      store_heads(all.dv, node, own), store_heads(all.dk, node, dk);
+      T* const keys = own + all.d_out.width();
+      for (index c = 0; c < all.q.width(); ++c) keys[c] *= all.scale;
+      store_heads(all.dv, node, own), store_heads(all.dk, node, keys);
     }
   };
 };

@@ -60,10 +60,10 @@ template <class T, class Arch> struct gat_destinations {
     void finish(index node, T* own, index at) {
       const index H = all.edges.heads, D = all.x.depth();
       all.x.copy(node, row);
-      T* const learned = all.by_learned + at * H * D;
+      T* const by = all.by_learned + at * H * D;
       for (index h = 0; h < H; ++h)
         for (index c = h * D; c < (h + 1) * D; ++c) {
-          learned[c] += own[h] * row[c];
+          by[c] += own[h] * row[c];
           row[c] = own[h] * all.learned[c];
         }
       store_heads(all.d_dst, node, row);
@@ -110,10 +110,10 @@ template <class T, class Arch> struct gat_sources {
       const index H = all.slopes.kept.heads, D = all.x.depth();
       const T* const sum = own + all.x.width();
       all.x.copy(node, row);
-      T* const learned = all.by_learned + at * H * D;
+      T* const by = all.by_learned + at * H * D;
       for (index h = 0; h < H; ++h)
         for (index c = h * D; c < (h + 1) * D; ++c) {
-          learned[c] += sum[h] * row[c];
+          by[c] += sum[h] * row[c];
           own[c] += sum[h] * all.learned[c];
         }
       store_heads(all.d_src, node, own);
@@ -145,8 +145,8 @@ HEED_NOINLINE void gat_backward_any(const gat& spec, const transposed& by, const
   check_gat_backward(operation, spec, by, x_dst, x_src, forward, d_out, to);
   check_rows(operation, {"target", spec.target}, {1, H, 1, D});
   check_rows(operation, {"source", spec.source}, {1, H, 1, D});
-  check_optional(operation, {"the gradient of target", to.spec.target}, {1, H, 1, D});
-  check_optional(operation, {"the gradient of source", to.spec.source}, {1, H, 1, D});
+  check_optional(operation, {"d_target", to.spec.target}, {1, H, 1, D});
+  check_optional(operation, {"d_source", to.spec.source}, {1, H, 1, D});
   if (H == 0) return;
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
