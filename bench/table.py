@@ -129,6 +129,14 @@ def grids(cases):
     return table(["case", "GFLOP/s", "% of peak, best", "median", "× one pixel at a time", "of the forward share"], rows)
 
 
+def sparse(cases):
+    """Few of the keys: blocks of a map, or what a selector chose."""
+    rows = [[f"`{n}`", f"{100 * c['visited']:.1f}", f"{c['best_us'] / 1000:.1f}", share(c, 'share'),
+             share(c, 'share_median'), f"{c['promise']:.2f}", f"{100 * c['selection']:.0f}" if "selection" in c else ""]
+            for n, c in cases.items() if n.startswith("sparse/") and "visited" in c]
+    return table(["case", "% of pairs", "ms", "% of peak, best", "median", "of the promise", "choosing, % of the rest"], rows)
+
+
 def steps(cases):
     rows = [[f"`{n}`", f"{c['best_us']:.1f}", f"{c['gbps']:.1f}", "" if "/one/" in n else share(c, 'share'),
              f"{1 / c['vs_update']:.2f}" if "vs_update" in c else "", ratio(c, "ort")]
@@ -190,6 +198,8 @@ def main():
         parts.update({"recurrences": whole(cases), "steps": steps(cases), "channels": channels(cases)})
     if any(family.startswith("neighborhood") for family in families):
         parts["grids"] = grids(cases)
+    if any(n.startswith("sparse/") and "visited" in c for n, c in cases.items()):
+        parts["sparse"] = sparse(cases)
     if words[split + 1:]:
         cases_avx2, context_avx2 = load(words[split + 1:])
         if any(n.startswith("dense/") for n in cases_avx2):
@@ -198,6 +208,8 @@ def main():
             parts["recurrences, avx2"] = whole(cases_avx2)
         if any(n.startswith("neighborhood") for n in cases_avx2):
             parts["grids, avx2"] = grids(cases_avx2)
+        if any(n.startswith("sparse/") and "visited" in c for n, c in cases_avx2.items()):
+            parts["sparse, avx2"] = sparse(cases_avx2)
     page = docs / "benchmarks.md"
     text = page.read_text()
     for name, part in parts.items():
