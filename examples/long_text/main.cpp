@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // Reads a book with queries, keys and values of a trained decoder, and asks what attention to few
-// of the keys keeps of full attention: MoBA chooses blocks of them, a window of as many takes the
-// nearest.
+// of the keys keeps of full attention: MoBA and NSA choose blocks of them, a window of as many
+// takes the nearest.
 #define EIGEN_USE_THREADS
 #include <cstdio>
 #include <exception>
