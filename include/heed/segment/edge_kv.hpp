@@ -86,23 +86,22 @@ template <class T, class Arch> struct edge_kv_edges {
     }
     listed_rows from(index first) const { return {all.graph.sources.data() + first, last - first}; }
     void scores(index first, index count, T* s) {
-      const index heads = all.heads, depth = all.k.depth();
+      const index H = all.heads, depth = all.k.depth();
       all.k.gather(count, from(first), staged_k, rows);
-      edge_scores<T, Arch>(row_term{}, own, own, rows, count, heads, depth, s, ask_ahead{});
+      edge_scores<T, Arch>(row_term{}, own, own, rows, count, H, depth, s, ask_ahead{});
       if (!all.keys.present()) return;
       all.keys.gather(count, edge_rows{first, last - first}, staged_keys, rows);
-      edge_scores<T, Arch>(row_term{}, own, own, rows, count, heads, depth, more,
-                           nothing_to_ask{});
-      for (index h = 0; h < heads; ++h)
+      edge_scores<T, Arch>(row_term{}, own, own, rows, count, H, depth, more, nothing_to_ask{});
+      for (index h = 0; h < H; ++h)
         for (index j = 0; j < count; ++j) s[h * segment_block + j] += more[h * segment_block + j];
     }
     void values(index first, index count, const T* p, T* o) {
-      const index heads = all.heads, width = all.v.depth();
+      const index H = all.heads, width = all.v.depth();
       all.v.gather(count, from(first), staged_v, rows);
-      edge_sums<T, Arch>(row_term{}, o, rows, count, heads, width, p, o, ask_ahead{});
+      edge_sums<T, Arch>(row_term{}, o, rows, count, H, width, p, o, ask_ahead{});
       if (!all.values.present()) return;
       all.values.gather(count, edge_rows{first, last - first}, staged_values, rows);
-      edge_sums<T, Arch>(row_term{}, o, rows, count, heads, width, p, o, nothing_to_ask{});
+      edge_sums<T, Arch>(row_term{}, o, rows, count, H, width, p, o, nothing_to_ask{});
     }
   };
 };

@@ -30,7 +30,7 @@ template <class T, class Arch> struct edge_kv_by_destination {
 
   struct rooms {
     rows_in<T> q, k, v, keys, values, out, lse, d_out;
-    T* row;
+    T *row, *delta, *top;
     template <class Memory>
     rooms(Memory& from, const edge_kv_by_destination& w)
         : q(from, w.p.q),
@@ -41,26 +41,33 @@ template <class T, class Arch> struct edge_kv_by_destination {
           out(from, w.out),
           lse(from, w.lse),
           d_out(from, w.d_out),
-          row(from.template take<T>(std::max(w.p.depth(), w.p.width()))) {}
+          row(from.template take<T>(std::max(w.p.depth(), w.p.width()))),
+          delta(from.template take<T>(w.p.heads())),
+          top(from.template take<T>(w.p.heads())) {}
   };
   index state() const { return p.heads() * p.depth(); }
   void begin(T* s) const { std::fill_n(s, state(), T(0)); }
   void edges(rooms& r, T* dq, index node, index first, index last) const {
     const index depth = p.depth(), width = p.width(), heads = p.heads();
     const T scale = static_cast<T>(p.scale());
-    for (index h = 0; h < heads && first < last; ++h) {
-      const T *const q = r.q(h, node), *const d = r.d_out(h, node), lse_of = *r.lse(h, node);
-      const T delta = dot<T, Arch>(d, r.out(h, node), width);
-      for (index e = first; e < last; ++e) {
-        const index j = p.spec.graph.source(e);
-        const T *const k = r.k(h, j), *const ek = r.keys.present() ? r.keys(h, e) : nullptr;
+    for (index h = 0; h < heads && first < last; ++h)
+      r.delta[h] = dot<T, Arch>(r.d_out(h, node), r.out(h, node), width),
+      r.top[h] = *r.lse(h, node);
+    for (index e = first; e < last; ++e) {
+      const index j = p.spec.graph.source(e);
+      const index next = p.spec.graph.source(std::min(e + rows_ahead, last - 1));
+      ask_row(r.k, next), ask_row(r.v, next);
+      for (index h = 0; h < heads; ++h) {
+        const T *const q = r.q(h, node), *const d = r.d_out(h, node), *const k = r.k(h, j);
+        const T* const own = r.keys.present() ? r.keys(h, e) : nullptr;
         T s = dot<T, Arch>(q, k, depth), dp = dot<T, Arch>(d, r.v(h, j), width);
-        if (ek) s += dot<T, Arch>(q, ek, depth);
+        if (own) s += dot<T, Arch>(q, own, depth);
         if (r.values.present()) dp += dot<T, Arch>(d, r.values(h, e), width);
-        const T weight = simd::exp(T(scale * s - lse_of)), slope = scale * weight * (dp - delta);
+        const T weight = simd::exp(T(scale * s - r.top[h]));
+        const T slope = scale * weight * (dp - r.delta[h]);
         weights[e * heads + h] = weight, slopes[e * heads + h] = slope;
         add_scaled<T, Arch>(slope, k, depth, dq + h * depth);
-        if (ek) add_scaled<T, Arch>(slope, ek, depth, dq + h * depth);
+        if (own) add_scaled<T, Arch>(slope, own, depth, dq + h * depth);
         write_scaled(to.spec.keys, h, e, slope, q, depth, r.row);
         write_scaled(to.spec.values, h, e, weight, d, width, r.row);
       }
@@ -75,8 +82,10 @@ template <class T, class Arch> struct edge_kv_by_destination {
   static void write_scaled(const result& x, index h, index e, T by, const T* row, index count,
                            T* room) {
     if (!x.present()) return;
-    std::fill_n(room, count, T(0));
-    add_scaled<T, Arch>(by, row, count, room);
+    each_channel<T, Arch>(count, [&]<class A>(index c, A) {
+      using B = simd::batch<T, A>;
+      simd::store(room + c, B(B(by) * simd::load<T, A>(row + c)));
+    });
     write_row(x, h, e, room);
   }
 };
@@ -99,6 +108,8 @@ template <class T, class Arch> struct edge_kv_by_source {
     const csr by_source = turned.by_source();
     for (index t = first; t < last; ++t) {
       const index e = turned.edge(t), i = by_source.source(t);
+      const index next = by_source.source(std::min(t + rows_ahead, last - 1));
+      ask_row(r.q, next), ask_row(r.d_out, next);
       for (index h = 0; h < p.heads(); ++h) {
         T *const dk = s + h * p.depth(), *const dv = s + p.heads() * p.depth() + h * p.width();
         if (to.dk.present())

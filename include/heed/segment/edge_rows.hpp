@@ -29,9 +29,24 @@ template <class T> struct rows_in {
   }
 };
 
+// Asks memory for a row of every head.
+template <class T> HEED_INLINE void ask_row(const rows_in<T>& of, index row) {
+  const operand& x = *of.x;
+  const index bytes = size_of(x.type) * x.extent[3];
+  if (x.stride[3] != 1) return;
+  if (x.stride[1] == x.extent[3]) return simd::prefetch(x.row(0, 0, row), bytes * x.extent[1]);
+  for (index h = 0; h < x.extent[1]; ++h) simd::prefetch(x.row(0, h, row), bytes);
+}
+// How many edges ahead: some 8 KB, of two rows an edge.
+inline constexpr index rows_ahead = 4;
+
 // Nothing is written where there is no result.
-template <class T> void write_row(const result& to, index head, index row, const T* from) {
-  if (to.present())
+template <class T>
+HEED_INLINE void write_row(const result& to, index head, index row, const T* from) {
+  if (!to.present()) return;
+  if (to.type == element_of<T>::value && to.stride[3] == 1)
+    std::copy_n(from, to.extent[3], static_cast<T*>(to.row(0, head, row)));
+  else
     simd::store_row(to.type, from, to.extent[3], to.row(0, head, row), to.stride[3]);
 }
 

@@ -20,13 +20,13 @@ template <class T> struct gin_pna_node {
   T *by_sum, *by_mean, *mean, *by_variance, *variance, *by_most, *by_least, *most, *least;
 
   static index size(const gin_pna_problem& p) {
-    return p.depth() * (3 + (p.moments() ? 2 : 0) + (p.extremes() ? 4 : 0));
+    return p.depth() * (3 + (p.moments ? 2 : 0) + (p.extremes ? 4 : 0));
   }
   gin_pna_node(T* all, const gin_pna_problem& p, index node, index head) {
     const index d = p.depth();
     by_sum = all + (node * p.heads() + head) * size(p), by_mean = by_sum + d, mean = by_mean + d;
     by_variance = mean + d, variance = by_variance + d;
-    by_most = p.moments() ? variance + d : by_variance, by_least = by_most + d;
+    by_most = p.moments ? variance + d : by_variance, by_least = by_most + d;
     most = by_least + d, least = most + d;
   }
 };
@@ -57,8 +57,8 @@ template <class T, class Arch> struct gin_pna_nodes {
       const T share = *from.mass > T(0) ? 1 / *from.mass : T(0);
       for (index c = 0; c < depth; ++c) {
         to.mean[c] = from.sum[c] * share;
-        if (p.moments()) to.mean[c] = from.mean[c], to.variance[c] = from.spread[c] * share;
-        if (p.extremes()) to.most[c] = from.first_most[c], to.least[c] = from.first_least[c];
+        if (p.moments) to.mean[c] = from.mean[c], to.variance[c] = from.spread[c] * share;
+        if (p.extremes) to.most[c] = from.first_most[c], to.least[c] = from.first_least[c];
       }
       const T* d = r.d(h, node);
       for (const reducer kind : p.spec.reducers) {
@@ -72,25 +72,13 @@ template <class T, class Arch> struct gin_pna_nodes {
 
  private:
   static void take(reducer kind, const gin_pna_node<T>& to, index c, T d, T share) {
-    switch (kind) {
-      case reducer::sum:
-        to.by_sum[c] += d;
-        break;
-      case reducer::mean:
-        to.by_mean[c] += d * share;
-        break;
-      case reducer::max:
-        to.by_most[c] += d;
-        break;
-      case reducer::min:
-        to.by_least[c] += d;
-        break;
-      case reducer::deviation:
-        to.by_variance[c] += d * share / (2 * std::sqrt(to.variance[c] + T(smallest_variance)));
-        break;
-      case reducer::variance:
-        to.by_variance[c] += d * share;
-    }
+    if (kind == reducer::sum) to.by_sum[c] += d;
+    if (kind == reducer::mean) to.by_mean[c] += d * share;
+    if (kind == reducer::max) to.by_most[c] += d;
+    if (kind == reducer::min) to.by_least[c] += d;
+    if (kind == reducer::deviation)
+      to.by_variance[c] += d * share / (2 * std::sqrt(to.variance[c] + T(smallest_variance)));
+    if (kind == reducer::variance) to.by_variance[c] += d * share;
   }
 };
 
@@ -124,12 +112,21 @@ template <class T, class Arch> struct gin_pna_weights {
   T slope(const T* x, index node, index h) const {
     const gin_pna_node<T> of(nodes, p, node, h);
     T sum = 0;
-    for (index c = 0; c < p.depth(); ++c) {
-      const T apart = x[c] - of.mean[c];
-      sum += of.by_sum[c] * x[c] + of.by_mean[c] * apart;
-      if (p.moments()) sum += of.by_variance[c] * (apart * apart - of.variance[c]);
-    }
-    return sum;
+    simd::batch<T, Arch> whole(T(0));
+    each_channel<T, Arch>(p.depth(), [&]<class A>(index c, A) {
+      using B = simd::batch<T, A>;
+      const B row = simd::load<T, A>(x + c), apart = row - simd::load<T, A>(of.mean + c);
+      B d = simd::fma(simd::load<T, A>(of.by_sum + c), row,
+                      B(simd::load<T, A>(of.by_mean + c) * apart));
+      if (p.moments)
+        d = simd::fma(simd::load<T, A>(of.by_variance + c),
+                      B(apart * apart - simd::load<T, A>(of.variance + c)), d);
+      if constexpr (std::is_same_v<A, Arch>)
+        whole = whole + d;
+      else
+        sum += d;
+    });
+    return sum + simd::sum_lanes<T, Arch>(whole);
   }
 };
 
@@ -158,16 +155,13 @@ template <class T, class Arch> struct gin_pna_by_source {
         each_channel<T, Arch>(depth, [&]<class A>(index c, A) {
           using B = simd::batch<T, A>;
           B d = simd::load<T, A>(of.by_sum + c) + simd::load<T, A>(of.by_mean + c);
-          if (p.moments()) {
+          if (p.moments) {
             const B apart = simd::load<T, A>(x + c) - simd::load<T, A>(of.mean + c);
             d = simd::fma(B(apart + apart), simd::load<T, A>(of.by_variance + c), d);
           }
           simd::store(to + c, simd::fma(B(w), d, simd::load<T, A>(to + c)));
         });
-        for (index c = 0; c < depth && p.extremes(); ++c) {
-          if (number_of(of.most[c]) == e) to[c] += of.by_most[c];
-          if (number_of(of.least[c]) == e) to[c] += of.by_least[c];
-        }
+        if (p.extremes) add_extremes(of, e, depth, to);
       }
     }
   }
@@ -178,6 +172,15 @@ template <class T, class Arch> struct gin_pna_by_source {
       if (p.spec.self.present())
         add_scaled<T, Arch>(p.self<T>(h), gin_pna_node<T>(nodes, p, node, h).by_sum, p.depth(), to);
       write_row(dx, h, node, to);
+    }
+  }
+
+ private:
+  static void add_extremes(const gin_pna_node<T>& of, index e, index depth, T* to) {
+    const auto number = static_cast<edge_number<T>>(e);
+    for (index c = 0; c < depth; ++c) {
+      to[c] += std::bit_cast<edge_number<T>>(of.most[c]) == number ? of.by_most[c] : T(0);
+      to[c] += std::bit_cast<edge_number<T>>(of.least[c]) == number ? of.by_least[c] : T(0);
     }
   }
 };

@@ -31,18 +31,21 @@ inline constexpr double smallest_variance = 1e-5;  // added below the root
 struct gin_pna_problem {
   const gin_pna& spec;
   operand x;
+  bool moments, extremes;
 
+  gin_pna_problem(const gin_pna& of, const operand& rows)
+      : spec(of),
+        x(rows),
+        moments(has(reducer::deviation, reducer::variance)),
+        extremes(has(reducer::max, reducer::min)) {}
   const csr& graph() const { return spec.graph; }
   index heads() const { return x.extent[1]; }
   index depth() const { return x.extent[3]; }
   index width() const { return index(spec.reducers.size()) * depth(); }
   bool has(reducer a, reducer b) const {
-    for (const reducer r : spec.reducers)
-      if (r == a || r == b) return true;
-    return false;
+    return std::any_of(spec.reducers.begin(), spec.reducers.end(),
+                       [&](reducer r) { return r == a || r == b; });
   }
-  bool moments() const { return has(reducer::deviation, reducer::variance); }
-  bool extremes() const { return has(reducer::max, reducer::min); }
   template <class T> T weight(index head, index edge) const {
     return spec.weights.present() ? broadcast::element<T>(spec.weights, 0, head, edge, 0) : T(1);
   }
@@ -74,9 +77,6 @@ using edge_number = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_
 template <class T> T kept_number(index e) {
   return std::bit_cast<T>(static_cast<edge_number<T>>(e));
 }
-template <class T> index number_of(T x) {
-  return static_cast<index>(std::bit_cast<edge_number<T>>(x));
-}
 
 // Of a head: mass, sum [D], with moments mean and spread [D], with extremes max, min [D], and where
 // `winners` are wanted the first edge with either.
@@ -84,12 +84,12 @@ template <class T> struct gin_pna_sums {
   T *mass, *sum, *mean, *spread, *most, *least, *first_most, *first_least;
 
   static index size(const gin_pna_problem& p, bool winners) {
-    return 1 + p.depth() * (1 + (p.moments() ? 2 : 0) + (p.extremes() ? winners ? 4 : 2 : 0));
+    return 1 + p.depth() * (1 + (p.moments ? 2 : 0) + (p.extremes ? winners ? 4 : 2 : 0));
   }
   gin_pna_sums(T* at, const gin_pna_problem& p) {
     const index d = p.depth();
     mass = at, sum = at + 1, mean = sum + d, spread = mean + d;
-    most = p.moments() ? spread + d : mean, least = most + d;
+    most = p.moments ? spread + d : mean, least = most + d;
     first_most = least + d, first_least = first_most + d;
   }
 };
@@ -104,7 +104,7 @@ template <class T, class Arch> struct gin_pna_work {
 
   void begin(T* s) const {
     std::fill_n(s, state(), T(0));
-    for (index h = 0; h < p.heads() && p.extremes(); ++h) {
+    for (index h = 0; h < p.heads() && p.extremes; ++h) {
       const auto to = of(s, h);
       std::fill_n(to.most, p.depth(), -std::numeric_limits<T>::infinity());
       std::fill_n(to.least, p.depth(), std::numeric_limits<T>::infinity());
@@ -113,7 +113,8 @@ template <class T, class Arch> struct gin_pna_work {
   }
   void add(T* s, const rows_in<T>& rows, index first, index last) const {
     const index depth = p.depth();
-    for (index e = first; e < last; ++e)
+    for (index e = first; e < last; ++e) {
+      ask_row(rows, p.graph().source(std::min(e + rows_ahead, last - 1)));
       for (index h = 0; h < p.heads(); ++h) {
         const T w = p.weight<T>(h, e);
         if (w == T(0)) continue;
@@ -121,9 +122,10 @@ template <class T, class Arch> struct gin_pna_work {
         const auto to = of(s, h);
         *to.mass += w;
         add_scaled<T, Arch>(w, x, depth, to.sum);
-        if (p.moments()) spread(to, x, w);
-        if (p.extremes()) extremes(to, x, e);
+        if (p.moments) spread(to, x, w);
+        if (p.extremes) extremes(to, x, e);
       }
+    }
   }
   void merge(T* s, const T* later) const {
     for (index h = 0; h < p.heads(); ++h) {
@@ -131,12 +133,12 @@ template <class T, class Arch> struct gin_pna_work {
       const T mass = *to.mass + *from.mass;
       for (index c = 0; c < p.depth(); ++c) {
         to.sum[c] += from.sum[c];
-        if (p.moments() && mass > T(0)) {
+        if (p.moments && mass > T(0)) {
           const T apart = from.mean[c] - to.mean[c], share = *from.mass / mass;
           to.spread[c] += from.spread[c] + apart * apart * (*to.mass * share);
           to.mean[c] += apart * share;
         }
-        if (!p.extremes()) continue;
+        if (!p.extremes) continue;
         if (winners && from.most[c] > to.most[c]) to.first_most[c] = from.first_most[c];
         if (winners && from.least[c] < to.least[c]) to.first_least[c] = from.first_least[c];
         to.most[c] = std::max(to.most[c], from.most[c]);

@@ -129,13 +129,13 @@ template <class T, class Arch> struct grit_edges {
           write_row(all.edge_out, h, first + j, e);
         }
     }
-    void values(index first, index count, const T* p, T* o) {
+    void values(index first, index count, const T* weights, T* o) {
       const index heads = all.p.heads(), depth = all.p.depth(), width = all.p.width();
       const index sums = all.p.sums();
       all.v.gather(count, from(first), v, keys);
       for (index j = 0; j < count; ++j)
         for (index h = 0; h < heads; ++h) {
-          const T by = p[h * segment_block + j];
+          const T by = weights[h * segment_block + j];
           simd::prefetch(keys.next[j] + h * keys.pitch, width * index(sizeof(T)));
           add_scaled<T, Arch>(by, keys.row[j] + h * keys.pitch, width, o + h * sums);
           if (sums > width)

@@ -42,7 +42,7 @@ template <class T, class Arch> struct grit_slopes {
 
   struct rooms {
     rows_in<T> q, k, v, factor, shift, weight, out, lse, d_out, d_edge;
-    T *edge, *by_factor, *by_shift, *by_node, *turned;
+    T *edge, *by_factor, *by_shift, *by_node, *turned, *delta, *top;
     template <class Memory>
     rooms(Memory& from, const grit_slopes& s)
         : q(from, s.p().q),
@@ -59,7 +59,9 @@ template <class T, class Arch> struct grit_slopes {
           by_factor(from.template take<T>(s.depth())),
           by_shift(from.template take<T>(s.depth())),
           by_node(from.template take<T>(s.depth())),
-          turned(from.template take<T>(s.depth())) {}
+          turned(from.template take<T>(s.heads() * s.depth())),
+          delta(from.template take<T>(s.heads())),
+          top(from.template take<T>(s.heads())) {}
   };
 
   struct edge_inputs {
@@ -105,19 +107,25 @@ template <class T, class Arch> struct grit_by_destination : grit_slopes<T, Arch>
     const csr& graph = this->p().graph();
     const T bound = static_cast<T>(this->p().spec.bound);
     for (index h = 0; h < H && first < last; ++h) {
-      const T *const d = r.d_out(h, node), lse = *r.lse(h, node);
-      const T delta = dot<T, Arch>(d, r.out(h, node), width);
-      const T* const u = turn(r, h, d);
-      if (u && first == graph.begin(node))
-        std::copy_n(u, D, this->kept.turned + (node * H + h) * D);
-      for (index e = first; e < last; ++e) {
-        const index j = graph.source(e);
+      const T* const d = r.d_out(h, node);
+      r.delta[h] = dot<T, Arch>(d, r.out(h, node), width), r.top[h] = *r.lse(h, node);
+      if (!this->product()) continue;
+      for (index c = 0; c < D; ++c)
+        r.turned[h * D + c] = dot<T, Arch>(this->kept.value + (h * D + c) * width, d, width);
+      if (first == graph.begin(node))
+        std::copy_n(r.turned + h * D, D, this->kept.turned + (node * H + h) * D);
+    }
+    for (index e = first; e < last; ++e) {
+      const index j = graph.source(e), next = graph.source(std::min(e + rows_ahead, last - 1));
+      ask_row(r.k, next), ask_row(r.v, next);
+      for (index h = 0; h < H; ++h) {
+        const T* const u = this->product() ? r.turned + h * D : nullptr;
         const auto x = this->rows(r, h, e, node, j);
         const T score = this->edge(x, r.edge);
-        const T weight = simd::exp(T(clamped(score, bound) - lse));
-        T dp = dot<T, Arch>(d, r.v(h, j), width);
+        const T weight = simd::exp(T(clamped(score, bound) - r.top[h]));
+        T dp = dot<T, Arch>(r.d_out(h, node), r.v(h, j), width);
         if (u) dp += dot<T, Arch>(u, r.edge, D);
-        const T slope = clamped(score, bound) == score ? weight * (dp - delta) : T(0);
+        const T slope = clamped(score, bound) == score ? weight * (dp - r.delta[h]) : T(0);
         this->kept.weights[e * H + h] = weight, this->kept.slopes[e * H + h] = slope;
         this->channels(r, x, weight, slope, u);
         write_row(this->to.spec.factor, h, e, r.by_factor);
@@ -143,15 +151,6 @@ template <class T, class Arch> struct grit_by_destination : grit_slopes<T, Arch>
                             sums + piece() + (h * D + c) * width);
     }
   }
-
- private:
-  const T* turn(rooms& r, index h, const T* d) const {
-    if (!this->product()) return nullptr;
-    const index D = this->depth(), width = this->width();
-    for (index c = 0; c < D; ++c)
-      r.turned[c] = dot<T, Arch>(this->kept.value + (h * D + c) * width, d, width);
-    return r.turned;
-  }
 };
 
 // A state: dk [H,D], dv [H,Dv].
@@ -164,8 +163,12 @@ template <class T, class Arch> struct grit_by_source : grit_slopes<T, Arch> {
   void begin(T* s) const { std::fill_n(s, state(), T(0)); }
   void edges(rooms& r, T* s, index node, index first, index last) const {
     const index H = this->heads(), D = this->depth(), width = this->width();
+    const csr by_source = graph.by_source();
     for (index t = first; t < last; ++t) {
-      const index e = graph.edge(t), i = graph.by_source().source(t);
+      const index e = graph.edge(t), i = by_source.source(t);
+      const index next = std::min(t + rows_ahead, last - 1);
+      ask_row(r.d_out, by_source.source(next)), ask_row(r.factor, graph.edge(next));
+      if (r.shift.present()) ask_row(r.shift, graph.edge(next));
       for (index h = 0; h < H; ++h) {
         const T weight = this->kept.weights[e * H + h], slope = this->kept.slopes[e * H + h];
         if (this->to.dk.present()) {
@@ -181,10 +184,10 @@ template <class T, class Arch> struct grit_by_source : grit_slopes<T, Arch> {
   }
   void merge(T* s, const T* later) const { add_scaled<T, Arch>(T(1), later, state(), s); }
   void finish(rooms&, const T* s, index node, index) const {
-    const index H = this->heads(), D = this->depth(), width = this->width();
+    const index H = this->heads(), D = this->depth();
     for (index h = 0; h < H; ++h) {
       write_row(this->to.dk, h, node, s + h * D);
-      write_row(this->to.dv, h, node, s + H * D + h * width);
+      write_row(this->to.dv, h, node, s + H * D + h * this->width());
     }
   }
 };
