@@ -4,7 +4,7 @@
 #pragma once
 
 #include <heed/core/axes.hpp>
-#include <heed/segment/gat_backward.hpp>
+#include <heed/segment/gatv2_backward.hpp>
 
 #include "parameters.hpp"
 

@@ -134,6 +134,20 @@ TEST_CASE("a maximum passes its gradient on to the first edge that has it") {
   CHECK(dx.data == std::vector<double>{0, 1, 0});
 }
 
+TEST_CASE("gin_pna does not read what no edge weighs") {
+  graph g{.offsets = {0, 2}, .sources = {0, 1}, .source_nodes = 2};
+  tensor<float> x({1, 1, 2, 1}, 3), w({1, 1, 2, 1}, 0.5f), out({1, 1, 1, 6}), dx(x.extent),
+      dw(w.extent), d_out(out.extent, 1);
+  x.data[1] = std::numeric_limits<float>::quiet_NaN(), w.data[1] = 0;
+  const gin_pna spec{.graph = g.in(), .weights = w.in(), .reducers = all};
+  aggregate_edges(spec, x.in(), out.in());
+  CHECK(out.data == std::vector<float>{1.5f, 3, 3, 3, std::sqrt(1e-5f), 0});
+  aggregate_edges_backward(spec, {g.in(), 2}, x.in(), d_out.in(),
+                           {.dx = dx.in(), .spec = {.weights = dw.in()}});
+  CHECK(dx.data == std::vector<float>{0.5f + 1 + 2, 0});
+  CHECK(dw.data[1] == 0);
+}
+
 TEST_CASE("sparsify keeps what exceeds the threshold") {
   tensor<float> a({1, 2, 2, 3}, 0);
   a(0, 0, 0, 1) = 1, a(0, 1, 0, 1) = 0.5f, a(0, 0, 1, 0) = 1, a(0, 1, 1, 2) = 2;
