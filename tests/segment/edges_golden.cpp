@@ -121,7 +121,7 @@ TEST_CASE("grit agrees with NumPy") {
 TEST_CASE("gin_pna agrees with NumPy") {
   family f("gin_pna/five");
   using heed::reducer;
-  constexpr reducer all[] = {reducer::sum, reducer::mean,      reducer::max,
+  static constexpr reducer all[] = {reducer::sum, reducer::mean,      reducer::max,
                              reducer::min, reducer::deviation, reducer::variance};
   const heed::gin_pna spec{
       .graph = f.g.in(), .weights = f("weights"), .reducers = all, .self = f("self")};

@@ -144,7 +144,7 @@ TEMPLATE_TEST_CASE("any type, any strides", "", float, Eigen::half, Eigen::bfloa
   }
   SECTION("gin_pna and degree_scaler") {
     using heed::reducer;
-    constexpr reducer one[] = {reducer::deviation};
+    static constexpr reducer one[] = {reducer::deviation};
     x.twice([&](bool other) {
       const heed::gin_pna spec{.graph = g, .reducers = one};
       const heed::degree_scaler scaler{g, x.of(x.a, other), x.of(x.a, other)};

@@ -94,7 +94,7 @@ TEST_CASE("gated_gcn without a or edges, and what it refuses") {
   gated_gcn spec = x.spec();
   spec.edge = {};
   attend_edges(spec, {}, x.b.in(), {.out = x.out.in()});
-  const auto zero = x.c.head(0, 0) * 0;
+  const Eigen::MatrixXd zero = x.c.head(0, 0) * 0;
   check_close(x.out.head(0, 0),
               heed::reference::segment::gated_gcn(plain(x.g), x.a.head(0, 0) * 0, x.b.head(0, 0),
                                                   zero, x.d.head(0, 0), x.e.head(0, 0)),

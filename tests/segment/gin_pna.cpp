@@ -66,7 +66,7 @@ TEMPLATE_TEST_CASE("gin_pna equals its reference", "", float, double) {
 }
 
 TEST_CASE("gin_pna without weights, with some reducers, with itself") {
-  constexpr reducer some[] = {reducer::variance, reducer::sum, reducer::sum};
+  static constexpr reducer some[] = {reducer::variance, reducer::sum, reducer::sum};
   operands<double> x(square({3, 0, 1, 2}, "four"), 2, 5, some);
   gin_pna spec = x.spec(true);
   spec.weights = {};
@@ -128,7 +128,7 @@ TEST_CASE("gin_pna has the gradients that differences have") {
 TEST_CASE("a maximum passes its gradient on to the first edge that has it") {
   graph g{.offsets = {0, 3}, .sources = {1, 0, 2}, .source_nodes = 3};
   tensor<double> x({1, 1, 3, 1}, 2), dx(x.extent), d_out({1, 1, 1, 1}, 1);
-  constexpr reducer most[] = {reducer::max};
+  static constexpr reducer most[] = {reducer::max};
   aggregate_edges_backward(gin_pna{.graph = g.in(), .reducers = most}, transposed(g.in(), 3),
                            x.in(), d_out.in(), {.dx = dx.in()});
   CHECK(dx.data == std::vector<double>{0, 1, 0});
