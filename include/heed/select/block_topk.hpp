@@ -13,6 +13,7 @@
 // XAttention (antidiagonals), FlexPrefill. O(blocks² · D) and one reading of q and k.
 #pragma once
 
+#include <algorithm>
 #include <heed/select/block_summary.hpp>
 #include <heed/select/row_choice.hpp>
 #include <heed/select/token_scores.hpp>
@@ -56,7 +57,8 @@ index choose_mass(const T* s, index n, double mass, int* chosen, T* weight,
     if (s[i] > never) order.push_back(static_cast<int>(i));
     if (s[i] > top && s[i] < always) top = s[i];
   }
-  std::stable_sort(order.begin(), order.end(), [&](int a, int b) { return s[a] > s[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](int a, int b) { return s[a] > s[b] || (s[a] == s[b] && a < b); });
   T sum(0);
   for (const int i : order) sum += weight[i] = s[i] < always ? std::exp(s[i] - top) : T(0);
   index count = 0;
