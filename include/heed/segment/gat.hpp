@@ -59,6 +59,8 @@ template <class T, class Arch> struct gat_edges {
     void inside(index first, index count, T* s) {
       const index H = all.heads;
       for (index j = 0; j < count; ++j) {
+        simd::prefetch(all.source + all.graph.source(std::min(first + j + 32, last - 1)) * H,
+                       H * index(sizeof(T)));
         const T* const other = all.source + all.graph.source(first + j) * H;
         for (index h = 0; h < H; ++h) s[h * segment_block + j] = own[h] + other[h];
       }
@@ -72,8 +74,7 @@ template <class T, class Arch> struct gat_edges {
     }
     void values(index first, index count, const T* p, T* o) {
       all.x.gather(count, from(first), staged, rows);
-      edge_sums<T, Arch>(row_term{}, o, rows, count, all.heads, all.x.depth(), p, o,
-                         ask_ahead{});
+      edge_sums<T, Arch>(row_term{}, o, rows, count, all.heads, all.x.depth(), p, o, ask_ahead{});
     }
   };
 };

@@ -36,6 +36,12 @@ inline void check_table(const char* operation, const check::named& x, const exte
 // s[h][j] of edges first … first + count - 1, `row` with segment_block or H elements.
 template <class T>
 void load_edges(const operand& x, index first, index count, index heads, T* row, T* s) {
+  if (x.type == element_of<T>::value) {
+    const T* from = static_cast<const T*>(x.row(0, 0, first));
+    for (index j = 0; j < count; ++j, from += x.stride[2])
+      for (index h = 0; h < heads; ++h) s[h * segment_block + j] = from[h * x.stride[1]];
+    return;
+  }
   for (index j = 0; j < count; ++j) {
     simd::load_row(x.type, x.row(0, 0, first + j), x.stride[1], heads, row);
     for (index h = 0; h < heads; ++h) s[h * segment_block + j] = row[h];
@@ -43,6 +49,12 @@ void load_edges(const operand& x, index first, index count, index heads, T* row,
 }
 template <class T>
 void store_edges(const result& x, index first, index count, index heads, T* row, const T* s) {
+  if (x.type == element_of<T>::value) {
+    T* to = static_cast<T*>(x.row(0, 0, first));
+    for (index j = 0; j < count; ++j, to += x.stride[2])
+      for (index h = 0; h < heads; ++h) to[h * x.stride[1]] = s[h * segment_block + j];
+    return;
+  }
   for (index j = 0; j < count; ++j) {
     for (index h = 0; h < heads; ++h) row[h] = s[h * segment_block + j];
     simd::store_row(x.type, row, heads, x.row(0, 0, first + j), x.stride[1]);

@@ -101,12 +101,23 @@ template <class T, class Arch> class softmax_loop {
     }
   }
   void finish(const work& w, const segment_part& part, const state& from) const {
-    for (index h = 0; h < heads_; ++h) w.lse[h] = from.lse(h);
-    for (index e = part.first; e < part.last; e += segment_block) {
-      const index count = std::min(segment_block, part.last - e);
-      edge_logits(*spec_, logits_, e, count, w.row, w.s);
-      edge_weights<T, Arch>(w.s, w.lse, count, heads_);
-      store_edges(to_.out, e, count, heads_, w.row, w.s);
+    if (to_.lse.present() || part.last - part.first > segment_block || !part.whole())
+      for (index h = 0; h < heads_; ++h) w.lse[h] = from.lse(h);
+    // One block is still there, relative to the maximum.
+    if (part.whole() && part.last - part.first <= segment_block) {
+      const index count = part.last - part.first;
+      for (index h = 0; h < heads_; ++h) {
+        const T share = from.share(h);
+        for (index j = h * segment_block; j < h * segment_block + count; ++j) w.s[j] *= share;
+      }
+      store_edges(to_.out, part.first, count, heads_, w.row, w.s);
+    } else {
+      for (index e = part.first; e < part.last; e += segment_block) {
+        const index count = std::min(segment_block, part.last - e);
+        edge_logits(*spec_, logits_, e, count, w.row, w.s);
+        edge_weights<T, Arch>(w.s, w.lse, count, heads_);
+        store_edges(to_.out, e, count, heads_, w.row, w.s);
+      }
     }
     if (part.starts && to_.lse.present())
       simd::store_row(to_.lse.type, w.lse, heads_, to_.lse.row(0, 0, part.node), to_.lse.stride[1]);
