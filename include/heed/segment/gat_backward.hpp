@@ -160,7 +160,9 @@ HEED_NOINLINE void gat_backward_any(const gat& spec, const transposed& by, const
   gat_sources<T, Arch> sources{{by, {nullptr, H}}, edges.x, back.d_out, nullptr, nullptr, to.d_src};
   const segment_sums<T, gat_destinations<T, Arch>> first(spec.graph, destinations, H);
   const segment_sums<T, gat_sources<T, Arch>> second(by_source, sources, width + H);
-  T *kept = nullptr, *learned = nullptr, *target = nullptr, *source = nullptr;
+  const index tasks = first.tasks() + second.tasks();
+  T *kept = nullptr, *learned = nullptr, *target = nullptr, *source = nullptr,
+    *by_learned = nullptr;
   double* sum = nullptr;
   const auto pieces = [&](auto& a) {
     back.kept.data = a.template take<T>(edge_slopes<T>::size(E, H));
@@ -168,8 +170,7 @@ HEED_NOINLINE void gat_backward_any(const gat& spec, const transposed& by, const
     kept = a.template take<T>(std::max(first.kept(), second.kept()));
     learned = a.template take<T>(2 * width);
     target = a.template take<T>(N * H), source = a.template take<T>(M * H);
-    destinations.by_learned = a.template take<T>(first.tasks() * width);
-    sources.by_learned = a.template take<T>(second.tasks() * width);
+    by_learned = a.template take<T>(tasks * width);
     sum = a.template take<double>(std::max(width, broadcast::sums(to.spec.null)));
   };
   arena_size size;
@@ -182,8 +183,9 @@ HEED_NOINLINE void gat_backward_any(const gat& spec, const transposed& by, const
   edges.target = target, edges.source = source;
   destinations.learned = learned, sources.learned = learned + width;
   sources.slopes.kept = back.kept;
-  std::fill_n(destinations.by_learned, first.tasks() * width, T(0));
-  std::fill_n(sources.by_learned, second.tasks() * width, T(0));
+  destinations.by_learned = by_learned;
+  sources.by_learned = by_learned + first.tasks() * width;
+  std::fill_n(by_learned, tasks * width, T(0));
   first.run(executor, memory, kept);
   second.run(executor, memory, kept);
   store_learned(to.spec.target, destinations.by_learned, first.tasks(), width, sum);
