@@ -137,6 +137,13 @@ def sparse(cases):
     return table(["case", "% of pairs", "ms", "% of peak, best", "median", "of the promise", "choosing, % of the rest"], rows)
 
 
+def graphs(cases):
+    """Edges of a graph, against reading the rows they name."""
+    rows = [[f"`{n}`", f"{c['best_us'] / 1000:.1f}", f"{c['gbps']:.1f}", share(c, 'share'), share(c, 'share_uniform'),
+             ratio(c, "eigen")] for n, c in cases.items() if n.startswith("segment/") and "share_uniform" in c]
+    return table(["case", "ms", "GB/s", "% of reads in order", "% of reads at random", "× Eigen's rows"], rows)
+
+
 def steps(cases):
     rows = [[f"`{n}`", f"{c['best_us']:.1f}", f"{c['gbps']:.1f}", "" if "/one/" in n else share(c, 'share'),
              f"{1 / c['vs_update']:.2f}" if "vs_update" in c else "", ratio(c, "ort")]
@@ -200,6 +207,8 @@ def main():
         parts["grids"] = grids(cases)
     if any(n.startswith("sparse/") and "visited" in c for n, c in cases.items()):
         parts["sparse"] = sparse(cases)
+    if "segment" in families:
+        parts["graphs"] = graphs(cases)
     if words[split + 1:]:
         cases_avx2, context_avx2 = load(words[split + 1:])
         if any(n.startswith("dense/") for n in cases_avx2):
