@@ -5,7 +5,7 @@
 #include <heed/local/dynamic_depthwise_backward.hpp>
 #include <heed/local/value_depthwise_backward.hpp>
 
-#include "support/golden.hpp"
+#include "support/golden_tensors.hpp"
 #include "support/local.hpp"
 
 using namespace heed::test;
@@ -15,18 +15,7 @@ using heed::value_depthwise;
 
 namespace {
 
-std::vector<golden_case> cases(const std::string& family) {
-  std::vector<golden_case> some;
-  for (golden_case& c : golden_cases(std::string(HEED_TESTS_DIR) + "/golden/local"))
-    if (c.name.starts_with(family + "/")) some.push_back(std::move(c));
-  REQUIRE(!some.empty());
-  return some;
-}
-template <class T> tensor<T> tensor_of(const golden_tensor& x) {
-  tensor<T> y({x.shape.at(0), x.shape.at(1), x.shape.at(2), x.shape.at(3)});
-  std::transform(x.data.begin(), x.data.end(), y.data.begin(), [](double e) { return T(e); });
-  return y;
-}
+std::vector<golden_case> cases(const std::string& family) { return golden_family("local", family); }
 // Gradients of weights are sums over up to 25 positions of two items.
 template <class T>
 void compare(const golden_case& c, const std::string& name, const tensor<T>& got,

@@ -3,8 +3,7 @@
 #include <heed/pool/agent.hpp>
 #include <heed/score/bias.hpp>
 
-#include "support/exact.hpp"
-#include "support/golden.hpp"
+#include "support/golden_tensors.hpp"
 
 using namespace heed::test;
 using heed::attention;
@@ -12,23 +11,13 @@ using heed::two_hop;
 
 namespace {
 
-template <class T> tensor<T> tensor_of(const golden_tensor& x) {
-  tensor<T> y({x.shape.at(0), x.shape.at(1), x.shape.at(2), x.shape.at(3)});
-  std::transform(x.data.begin(), x.data.end(), y.data.begin(), [](double e) { return T(e); });
-  return y;
-}
 // Two softmax rows of at most 16 terms; what NumPy differentiated numerically is good to 1e-9.
 template <class T>
 void compare(const golden_case& c, const std::string& name, const tensor<T>& got) {
-  Eigen::VectorXd mine(Eigen::Index(got.data.size()));
-  for (std::size_t i = 0; i < got.data.size(); ++i) mine(Eigen::Index(i)) = double(got.data[i]);
-  check_close(mine, c[name].vector(), std::max(1e-9, tolerance<T>(16, 16, 4)), c.name + "/" + name);
+  check_golden(c, name, got, std::max(1e-9, tolerance<T>(16, 16, 4)));
 }
 template <class F> void each_case(const std::string& family, F f) {
-  int found = 0;
-  for (const golden_case& c : golden_cases(std::string(HEED_TESTS_DIR) + "/golden/pool"))
-    if (c.name.starts_with(family + "/")) f(c, double{}), f(c, float{}), ++found;
-  REQUIRE(found > 0);
+  for (const golden_case& c : golden_family("pool", family)) f(c, double{}), f(c, float{});
 }
 
 }  // namespace

@@ -122,7 +122,7 @@ TEST_CASE("gin_pna agrees with NumPy") {
   family f("gin_pna/five");
   using heed::reducer;
   static constexpr reducer all[] = {reducer::sum, reducer::mean,      reducer::max,
-                             reducer::min, reducer::deviation, reducer::variance};
+                                    reducer::min, reducer::deviation, reducer::variance};
   const heed::gin_pna spec{
       .graph = f.g.in(), .weights = f("weights"), .reducers = all, .self = f("self")};
   aggregate_edges(spec, f("x"), f.to("out"));

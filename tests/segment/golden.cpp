@@ -7,8 +7,7 @@
 #include <heed/segment/gatv2_backward.hpp>
 #include <heed/segment/softmax_backward.hpp>
 
-#include "support/exact.hpp"
-#include "support/golden.hpp"
+#include "support/golden_tensors.hpp"
 #include "support/graphs.hpp"
 
 using namespace heed::test;
@@ -17,16 +16,7 @@ namespace exact = heed::reference::segment;
 namespace {
 
 std::vector<golden_case> cases(const std::string& family) {
-  std::vector<golden_case> some;
-  for (golden_case& c : golden_cases(std::string(HEED_TESTS_DIR) + "/golden/segment"))
-    if (c.name.starts_with(family + "/")) some.push_back(std::move(c));
-  REQUIRE(!some.empty());
-  return some;
-}
-template <class T> tensor<T> tensor_of(const golden_tensor& x) {
-  tensor<T> y({x.shape.at(0), x.shape.at(1), x.shape.at(2), x.shape.at(3)});
-  std::transform(x.data.begin(), x.data.end(), y.data.begin(), [](double e) { return T(e); });
-  return y;
+  return golden_family("segment", family);
 }
 graph graph_of(const golden_case& c, heed::index sources) {
   graph g{.source_nodes = sources, .name = c.name};

@@ -5,8 +5,7 @@
 #include <heed/select/moba.hpp>
 #include <heed/select/nsa_attend.hpp>
 
-#include "support/exact.hpp"
-#include "support/golden.hpp"
+#include "support/golden_tensors.hpp"
 
 using namespace heed::test;
 using heed::attention;
@@ -15,11 +14,6 @@ using heed::selected;
 
 namespace {
 
-template <class T> tensor<T> tensor_of(const golden_tensor& x) {
-  tensor<T> y({x.shape.at(0), x.shape.at(1), x.shape.at(2), x.shape.at(3)});
-  std::transform(x.data.begin(), x.data.end(), y.data.begin(), [](double e) { return T(e); });
-  return y;
-}
 template <class T> struct golden_call {
   const golden_case& c;
   tensor<T> q, k, v, out;
@@ -34,11 +28,7 @@ template <class T> struct golden_call {
   heed::index number(const std::string& name) const { return heed::index(c[name].scalar()); }
   // Softmax over at most 24 keys of numbers up to 4.
   void compare(const std::string& name, const tensor<T>& got) const {
-    const golden_tensor& expected = c[name];
-    REQUIRE(got.data.size() == expected.data.size());
-    Eigen::VectorXd mine(Eigen::Index(got.data.size()));
-    for (std::size_t i = 0; i < got.data.size(); ++i) mine(Eigen::Index(i)) = double(got.data[i]);
-    check_close(mine, expected.vector(), tolerance<T>(16, 24, 4), c.name + "/" + name);
+    check_golden(c, name, got, tolerance<T>(16, 24, 4));
   }
   void compare(const heed::block_selection& got) const {
     const golden_tensor& want = c["chosen"];  // [batch, heads, row blocks, blocks]
@@ -56,14 +46,10 @@ template <class T> struct golden_call {
 };
 
 template <class F> void each_case(const std::string& family, F f) {
-  int found = 0;
-  for (const golden_case& c : golden_cases(std::string(HEED_TESTS_DIR) + "/golden/select_blocks"))
-    if (c.name.starts_with(family + "/")) {
-      f(golden_call<double>(c));
-      f(golden_call<float>(c));
-      ++found;
-    }
-  REQUIRE(found > 0);
+  for (const golden_case& c : golden_family("select_blocks", family)) {
+    f(golden_call<double>(c));
+    f(golden_call<float>(c));
+  }
 }
 
 }  // namespace

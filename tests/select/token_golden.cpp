@@ -4,7 +4,7 @@
 #include <heed/select/attend_lists_backward.hpp>
 #include <heed/select/group_attention.hpp>
 
-#include "support/golden.hpp"
+#include "support/golden_tensors.hpp"
 #include "support/lists.hpp"
 
 using namespace heed::test;
@@ -14,11 +14,6 @@ using heed::overlap;
 
 namespace {
 
-template <class T> tensor<T> tensor_of(const golden_tensor& x) {
-  tensor<T> y({x.shape.at(0), x.shape.at(1), x.shape.at(2), x.shape.at(3)});
-  std::transform(x.data.begin(), x.data.end(), y.data.begin(), [](double e) { return T(e); });
-  return y;
-}
 template <class T> struct golden_call {
   const golden_case& c;
   tensor<T> q, k, v, d_out, out, dq, dk, dv;
@@ -35,11 +30,7 @@ template <class T> struct golden_call {
 
   // Sums of at most 13 terms, of numbers up to 4 and gradients through norms of short rows.
   void compare(const std::string& name, const tensor<T>& got) const {
-    const golden_tensor& expected = c[name];
-    REQUIRE(got.data.size() == expected.data.size());
-    Eigen::VectorXd mine(Eigen::Index(got.data.size()));
-    for (std::size_t i = 0; i < got.data.size(); ++i) mine(Eigen::Index(i)) = double(got.data[i]);
-    check_close(mine, expected.vector(), tolerance<T>(16, 13, 4), c.name + "/" + name);
+    check_golden(c, name, got, tolerance<T>(16, 13, 4));
   }
   void compare() const {
     compare("out", out), compare("dq", dq), compare("dk", dk), compare("dv", dv);
@@ -55,14 +46,10 @@ template <class T> struct golden_call {
 };
 
 template <class F> void each_case(const std::string& family, F f) {
-  int found = 0;
-  for (const golden_case& c : golden_cases(std::string(HEED_TESTS_DIR) + "/golden/select_tokens"))
-    if (c.name.starts_with(family + "/")) {
-      f(golden_call<double>(c));
-      f(golden_call<float>(c));
-      ++found;
-    }
-  REQUIRE(found > 0);
+  for (const golden_case& c : golden_family("select_tokens", family)) {
+    f(golden_call<double>(c));
+    f(golden_call<float>(c));
+  }
 }
 
 }  // namespace
