@@ -79,6 +79,7 @@
 #include <heed/kv/ring.hpp>
 #include <heed/kv/rolling.hpp>
 #include <heed/kv/rows.hpp>
+#include <heed/kv/selected.hpp>
 #include <heed/kv/shared_prefix.hpp>
 #include <heed/kv/side.hpp>
 #include <heed/kv/snapkv.hpp>

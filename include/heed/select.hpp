@@ -19,7 +19,9 @@
 #include <heed/select/moba.hpp>
 #include <heed/select/nsa.hpp>
 #include <heed/select/nsa_attend.hpp>
+#include <heed/select/page_bounds.hpp>
 #include <heed/select/placed.hpp>
+#include <heed/select/quest.hpp>
 #include <heed/select/routing.hpp>
 #include <heed/select/row_choice.hpp>
 #include <heed/select/row_lists.hpp>
