@@ -14,8 +14,10 @@
 
 #include <heed/plan/block_lists.hpp>
 #include <heed/select/page_bounds.hpp>
-#include <heed/select/token_scores.hpp>
 #include <heed/select/top_k.hpp>
+#include <heed/simd/pack.hpp>
+#include <heed/simd/row_tile.hpp>
+#include <heed/simd/rows.hpp>
 
 namespace heed {
 
@@ -97,7 +99,13 @@ HEED_NOINLINE block_selection select_quest(const quest& spec, const operand& q,
         part[depth + c] += row[c] > 0 ? row[c] : 0.f;
       }
     }
-    token_scores<Arch>(parts, rows, bounds.rows(b, h), pages, 2 * depth, scores);
+    const stored_rows summaries{.data = reinterpret_cast<const unsigned char*>(bounds.rows(b, h)),
+                                .type = kv_type::f32,
+                                .stride = 2 * depth * index(sizeof(float))};
+    // Pages are read once, in order: what comes next is asked for in advance.
+    constexpr index ahead = 4096;
+    simd::row_scores<float, Arch>(summaries, pages, parts, 2 * depth, rows, 2 * depth, scores,
+                                  pages, ahead);
     for (index r = 1; r < rows; ++r)
       for (index p = 0; p < pages; ++p) scores[p] = std::max(scores[p], scores[r * pages + p]);
     constexpr float lowest = std::numeric_limits<float>::lowest();
