@@ -20,6 +20,7 @@
 #include <heed/select/nsa.hpp>
 #include <heed/select/nsa_attend.hpp>
 #include <heed/select/page_bounds.hpp>
+#include <heed/select/partial_dims.hpp>
 #include <heed/select/placed.hpp>
 #include <heed/select/quest.hpp>
 #include <heed/select/routing.hpp>
