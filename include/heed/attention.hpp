@@ -76,6 +76,7 @@
 #include <heed/kv/quantize.hpp>
 #include <heed/kv/quantized.hpp>
 #include <heed/kv/rerotate.hpp>
+#include <heed/kv/reuse.hpp>
 #include <heed/kv/ring.hpp>
 #include <heed/kv/rolling.hpp>
 #include <heed/kv/rows.hpp>
