@@ -28,6 +28,9 @@ const std::vector<lengths_and_spec>& cases() {
       {30, 75, {.rows = 7, .keys = 5, .mass = 0.6, .sinks = 0}},
       {75, 30, {.rows = 8, .keys = 8, .top = 2}},
       {64, 64, {.rows = 8, .keys = 8, .mass = 1}},
+      {61, 61, {.rows = 20, .keys = 6, .top = 1, .sinks = 2}},
+      {61, 64, {.rows = 8, .keys = 8, .top = 1, .sinks = 0}},
+      {61, 64, {.rows = 8, .keys = 8, .top = 2, .sinks = 99, .causal = false}},
       {5, 0, {.rows = 2, .keys = 2}},
       {0, 5, {.rows = 2, .keys = 2}}};
   return all;
@@ -94,6 +97,29 @@ TEST_CASE("Every block chosen is dense attention") {
         check_result_of_heads(attended(attention{.mask = selected{chosen.lists()}}, q, k, v), q, k,
                               v, truth);
     }
+}
+
+TEST_CASE("Sinks and blocks of their own are kept where they are more than the largest") {
+  const auto q = uniform({1, 1, 61, 4}, 1), k = uniform({1, 1, 64, 4}, 2);
+  const block_selection chosen =
+      select_block_topk({.rows = 16, .keys = 8, .top = 1, .sinks = 1}, q.in(), k.in());
+  for (index a = 0; a < 4; ++a) {
+    const index first = 16 * a + 3, last = std::min<index>(16 * a + 15, 60) + 3;
+    std::vector<int> want{0};
+    for (index b = std::max<index>(1, first / 8); b <= last / 8; ++b) want.push_back(int(b));
+    const auto got = chosen.lists()(0, 0, a);
+    CHECK(std::vector<int>(got.begin(), got.end()) == want);
+  }
+}
+
+TEST_CASE("The whole mass is every block, however small its share") {
+  const auto q = uniform({1, 1, 64, 4}, 1);
+  tensor<> k({1, 1, 64, 4}, 0.f);
+  for (index c = 0; c < 4; ++c)
+    for (index i = 0; i < 64; ++i) k.in()(0, 0, i, c) = 1e3f * float(i % 7);
+  const block_selection chosen = select_block_topk(
+      {.rows = 8, .keys = 8, .mass = 1, .sinks = 0, .causal = false}, q.in(), k.in());
+  CHECK(chosen.blocks.size() == 64);
 }
 
 TEST_CASE("Equal scores of blocks go to the lower block") {

@@ -7,9 +7,10 @@
 //   S_ab = q̄_a · k̄_b / √D,  q̄ and k̄ by `summary`
 //
 // A block of queries attends to the `top` blocks with the largest scores or, where `mass` is set,
-// to the fewest whose share of softmax_b(S_ab) reaches it. The first `sinks` blocks and the blocks
-// of its own positions are always among them; causal leaves out blocks that begin after the last of
-// its queries. Ties go to the lower block. The choice has no gradient. Video sparse attention,
+// to the fewest whose share of softmax_b(S_ab) reaches it; a mass of 1 is every block. The first
+// `sinks` blocks and the blocks of its own positions are always among them, even where these are
+// more than `top`; causal leaves out blocks that begin after the last of its queries. Ties go to
+// the lower block. The choice has no gradient. Video sparse attention,
 // XAttention (antidiagonals), FlexPrefill. O(blocks² · D) and one reading of q and k.
 #pragma once
 
@@ -46,7 +47,8 @@ struct block_topk {
 namespace detail {
 
 // The fewest of n scores whose softmax reaches `mass`, ascending; +∞ is always taken and has no
-// share, NaN and -∞ never are. `order` holds n numbers.
+// share, NaN and -∞ never are. All others at a mass of 1, which a rounded sum reaches before the
+// smallest shares. `order` holds n numbers.
 template <class T>
 index choose_mass(const T* s, index n, double mass, int* chosen, T* weight,
                   std::vector<int>& order) {
@@ -64,7 +66,7 @@ index choose_mass(const T* s, index n, double mass, int* chosen, T* weight,
   index count = 0;
   T reached(0);
   for (const int i : order) {
-    if (s[i] < always && reached >= static_cast<T>(mass) * sum) break;
+    if (s[i] < always && mass < 1 && reached >= static_cast<T>(mass) * sum) break;
     reached += weight[i];
     chosen[count++] = i;
   }
@@ -95,7 +97,9 @@ block_selection select_block_topk(const block_topk& spec, const view<Q>& q, cons
                            ? double(spec.rows) * double(spec.keys) / double(spec.stride)
                            : 1;
   const T scale = static_cast<T>(1 / (std::sqrt(double(std::max<index>(1, q.extent[3]))) * pairs));
-  const index most = spec.mass > 0 ? count : spec.top;
+  // Rows that follow each other lie in at most this many blocks of keys.
+  const index own = (spec.rows + spec.keys - 2) / spec.keys + 1,
+              most = spec.mass > 0 ? count : std::max(spec.top, spec.sinks + own);
   detail::row_choice<T> choice({q.extent[0], heads, 1, queries.blocks}, most, spec.keys, executor,
                                count);
   std::vector<std::vector<int>> orders(static_cast<std::size_t>(executor.workers()));
@@ -109,14 +113,17 @@ block_selection select_block_topk(const block_topk& spec, const view<Q>& q, cons
                   last = std::min((a + 1) * spec.rows, q.extent[2]) + offset - 1;
       const index seen =
           spec.causal ? (last < 0 ? 0 : std::min(count, last / spec.keys + 1)) : count;
-      for (index n = 0; n < std::min(spec.sinks, seen); ++n) s[n] = infinity;
-      for (index n = std::max<index>(first, 0) / spec.keys; n < seen && n * spec.keys <= last; ++n)
-        s[n] = infinity;
+      const index sinks = std::min(spec.sinks, seen);
+      index kept = sinks;
+      for (index n = 0; n < sinks; ++n) s[n] = infinity;
+      for (index n = std::max(std::max<index>(first, 0) / spec.keys, sinks);
+           n < seen && n * spec.keys <= last; ++n)
+        s[n] = infinity, ++kept;
       if (spec.mass > 0)
         at.took(a, detail::choose_mass(s, seen, spec.mass, at.chosen(a), at.rest(),
                                        orders[static_cast<std::size_t>(at.number())]));
       else
-        at.choose(a, s, seen);
+        at.choose(a, s, seen, std::max(spec.top, kept));
     }
   });
   block_selection chosen = choice.take();

@@ -62,10 +62,11 @@ template <class T> class row_choice {
     }
     T* rest() { return rest_.data(); }
     index number() const { return this - all_->scratch_.data(); }
-    // Row i of the head takes the best of its first `count` scores.
-    void choose(index i, const T* scores, index count) {
-      took(i, top_k(scores, count, all_->top_, chosen(i), rest_.data()));
+    // Row i of the head takes the best of its first `count` scores, at most `top`.
+    void choose(index i, const T* scores, index count, index top) {
+      took(i, top_k(scores, count, std::min(top, all_->top_), chosen(i), rest_.data()));
     }
+    void choose(index i, const T* scores, index count) { choose(i, scores, count, all_->top_); }
 
    private:
     friend class row_choice;

@@ -27,7 +27,7 @@ inline matrix antidiagonals(const matrix& q, const matrix& k, index rows, index 
   return sum * (double(stride) / (double(rows) * double(keys)));
 }
 
-// The fewest whose softmax reaches `mass`; those of score +∞ always.
+// The fewest whose softmax reaches `mass`, all for a mass of 1; those of score +∞ always.
 inline indices fewest(const vector& scores, double mass) {
   constexpr double always = std::numeric_limits<double>::infinity();
   double sum = 0, top = -always, reached = 0;
@@ -37,7 +37,7 @@ inline indices fewest(const vector& scores, double mass) {
     if (s < always) sum += std::exp(s - top);
   indices chosen;
   for (const index i : ranked(scores, scores.size())) {
-    if (scores(i) < always && reached >= mass * sum) break;
+    if (scores(i) < always && mass < 1 && reached >= mass * sum) break;
     if (scores(i) < always) reached += std::exp(scores(i) - top);
     chosen.push_back(i);
   }
@@ -65,7 +65,9 @@ inline allowed choose_blocks(const matrix& scores, const block_choice& x, index 
       if (b < x.sinks || (from <= last && to >= std::max<index>(first, 0))) s(b) = infinity;
       if (x.causal && from > last) s(b) = -infinity;
     }
-    for (const index b : x.mass > 0 ? fewest(s, x.mass) : ranked(s, x.top)) chosen(a, b) = true;
+    const index kept = (s.array() == infinity).count();
+    for (const index b : x.mass > 0 ? fewest(s, x.mass) : ranked(s, std::max(x.top, kept)))
+      chosen(a, b) = true;
   }
   return chosen;
 }
