@@ -196,4 +196,24 @@ TEST_CASE("NSA refuses shapes that do not fit") {
   refuse({.block = 4, .stride = 4, .selected = 8, .count = 3}, "compressed_k");
 }
 
+TEST_CASE("Gradients of NSA refuse shapes that do not fit and leave everything as it was") {
+  nsa_call<float> c({1, 2, 1, 20, 20, 4, 3, small});
+  const auto d_out = random<float>(c.out.extent, 9);
+  tensor<> dq(c.q.extent), dg(c.gates.extent), long_q({1, 2, 21, 4}), short_g({1, 2, 19, 3});
+  const auto refuse = [&](const nsa_gradients& to, const char* what) {
+    for (auto* x : {&dq, &dg}) std::fill(x->data.begin(), x->data.end(), 7.f);
+    CHECK_THROWS_WITH(
+        attend_nsa_backward(small, c.operands(), c.state, view<const float>(d_out.in()), to),
+        ContainsSubstring("heed::attend_nsa_backward") && ContainsSubstring(what));
+    for (auto* x : {&dq, &dg})
+      for (const float e : x->data) CHECK(e == 7.f);
+  };
+  refuse({.dq = dq.in(), .d_gates = dg.in()}, "state");
+  attend_nsa(small, c.operands(), c.out.in(), c.state);
+  refuse({.dq = long_q.in(), .d_gates = dg.in()}, "dq");
+  refuse({.dq = dq.in(), .d_gates = short_g.in()}, "d_gates");
+  refuse({.dk = dq.in(), .d_gates = dg.in()}, "dk");
+  refuse({.d_compressed_k = dq.in(), .d_gates = dg.in()}, "d_compressed_k");
+}
+
 }  // namespace heed::test

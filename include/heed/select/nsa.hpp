@@ -2,9 +2,11 @@
 // select/nsa: what native sparse attention looks at (Yuan et al., NSA, 2025): compressed keys, and
 // the blocks of tokens that weigh most among them.
 //
-//   K̃_c, Ṽ_c  one row for the tokens [c·stride, c·stride + block): their mean, or what a model
-//   makes p_ic      softmax over the c that end at or before query i P_ij    = Σ_c (how many
-//   strides of c lie in block j) Σ_{heads of the group} p_ic
+//   K̃_c, Ṽ_c  one row for the tokens [c·stride, c·stride + block): a mean, or what a model makes
+//
+//   p_ic = softmax over the c that end at or before query i
+//
+//   P_ij = Σ_c (how many strides of c lie in block j) Σ_{heads of the group} p_ic
 //
 // Query i attends to the `count` blocks of `selected` tokens with the largest P_ij, the first
 // `sinks` and the last `local` up to its own always among them; ties go to the lower block. One

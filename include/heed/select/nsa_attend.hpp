@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 // Native sparse attention (Yuan et al., NSA, 2025): three branches and their gates.
 //
-//   o = σ(g_0) · attention to compressed keys + σ(g_1) · to the chosen blocks + σ(g_2) · to a
-//   window
+//   o = σ(g_0) · compressed + σ(g_1) · chosen + σ(g_2) · window
 //
 //   nsa_state<float> state;
-//   compress_mean(spec, k, kc), compress_mean(spec, v, vc);       // or what the model makes of
-//   them attend_nsa(spec, {q, k, v, kc, vc, gates}, out, state); attend_nsa_backward(spec, {q, k,
-//   v, kc, vc, gates}, state, d_out, {dq, dk, dv, dkc, dvc, dg});
+//   compress_mean(spec, k, kc);  // or what a model makes of each block
+//   compress_mean(spec, v, vc);
+//   attend_nsa(spec, {q, k, v, kc, vc, gates}, out, state);
+//   attend_nsa_backward(spec, {q, k, v, kc, vc, gates}, state, d_out, {dq, dk, dv, dkc, dvc, dg});
 //
 // q [B,H,Lq,D], k [B,Hkv,Lk,D], v [B,Hkv,Lk,Dv], kc [B,Hkv,Nc,D], vc [B,Hkv,Nc,Dv], gates
 // [B,H,Lq,3] before the sigmoid, out [B,H,Lq,Dv]. The choice of blocks has no gradient. Cost a
@@ -54,6 +54,29 @@ inline void check_nsa(const char* operation, const nsa& spec, const nsa_operands
   want("compressed_v", x.compressed_v, {v[0], v[1], rows, v[3]});
   want("gates", x.gates, {q[0], q[1], q[2], 3});
   want("out", out, {q[0], q[1], q[2], v[3]});
+  if (q[0] * q[1] * q[2] > 0 && (!x.gates.present() || (v[3] > 0 && !out.present())))
+    check::fail(operation, "gates and out must not be null", {{"gates", x.gates}, {"out", out}});
+}
+
+// Gradients that are asked for have the shapes of their operands; `state` is of such a call.
+template <class T>
+void check_nsa_gradients(const char* operation, const nsa_operands& x, const nsa_state<T>& state,
+                         const operand& d_out, const nsa_gradients& to) {
+  const auto want = [&](const char* name, const result& of, const operand& like) {
+    if (of.present() && of.extent != like.extent)
+      check::fail(operation, std::string(name) + " must be " + check::print(like.extent),
+                  {{name, operand(of)}});
+  };
+  want("dq", to.dq, x.q), want("dk", to.dk, x.k), want("dv", to.dv, x.v);
+  want("d_compressed_k", to.d_compressed_k, x.compressed_k);
+  want("d_compressed_v", to.d_compressed_v, x.compressed_v);
+  want("d_gates", to.d_gates, x.gates);
+  const extents& e = d_out.extent;
+  const auto rows = static_cast<std::size_t>(e[0] * e[1] * e[2]);
+  for (std::size_t n = 0; n < nsa_state<T>::branches; ++n)
+    if (state.lse[n].size() != rows || state.out[n].size() != rows * static_cast<std::size_t>(e[3]))
+      check::fail(operation, "state must be what attend_nsa left for these shapes",
+                  {{"d_out", d_out}});
 }
 
 // f(branch, spec, k, v): the three calls of attention.
@@ -130,6 +153,7 @@ void attend_nsa_backward(const nsa& spec, const nsa_operands& x, nsa_state<T>& s
                          const operand& d_out, const nsa_gradients& to,
                          const executor_ref& executor = {}, const workspace_ref& scratch = {}) {
   detail::check_nsa("heed::attend_nsa_backward", spec, x, d_out);
+  detail::check_nsa_gradients("heed::attend_nsa_backward", x, state, d_out, to);
   const extents shape = d_out.extent, rows{shape[0], shape[1], shape[2], 1};
   const index depth = shape[3];
   std::vector<T> branch_out[3], memory(static_cast<std::size_t>(executor.workers() * depth));
