@@ -5,6 +5,7 @@
 #include <heed/attention/intervals.hpp>
 #include <heed/attention/turned_lists.hpp>
 #include <heed/core/workspace.hpp>
+#include <heed/simd/shape.hpp>
 #include <span>
 
 namespace heed::detail {
