@@ -3,6 +3,7 @@
 #pragma once
 
 #include <heed/select/nsa.hpp>
+#include <heed/simd/rows.hpp>
 
 namespace heed {
 

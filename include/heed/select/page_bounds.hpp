@@ -3,7 +3,9 @@
 // summaries of select/quest. NaN keys do not count.
 #pragma once
 
+#include <heed/core/check.hpp>
 #include <heed/core/executor.hpp>
+#include <heed/kv/format.hpp>
 #include <heed/kv/load.hpp>
 #include <heed/kv/source.hpp>
 #include <limits>

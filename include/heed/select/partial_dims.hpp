@@ -14,6 +14,7 @@
 #pragma once
 
 #include <heed/core/executor.hpp>
+#include <heed/kv/format.hpp>
 #include <heed/kv/load.hpp>
 #include <heed/kv/source.hpp>
 #include <heed/plan/block_lists.hpp>
