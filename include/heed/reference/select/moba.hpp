@@ -3,6 +3,7 @@
 // for its own; the `top` largest, ties to the lower block. allowed(i, b).
 #pragma once
 
+#include <algorithm>
 #include <heed/reference/matrix.hpp>
 #include <limits>
 #include <numeric>
@@ -13,8 +14,9 @@ namespace heed::reference::select {
 inline indices ranked(const vector& scores, index count) {
   indices order(static_cast<std::size_t>(scores.size()));
   std::iota(order.begin(), order.end(), index{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](index a, index b) { return scores(a) > scores(b); });
+  std::sort(order.begin(), order.end(), [&](index a, index b) {
+    return scores(a) > scores(b) || (scores(a) == scores(b) && a < b);
+  });
   indices chosen;
   for (const index i : order)
     if (index(chosen.size()) < count && scores(i) > -std::numeric_limits<double>::infinity())
