@@ -71,7 +71,10 @@ TEST_CASE("Recycled tokens are the heaviest, those that came since, and nothing 
       check_close(out.head(b, h), expected.out.head(b, h), tolerance<float>(8, 8, 4), "row");
   append(cache, 0, 1, 30), append(cache, 1, 1, 31);
   heavy.append(cache);
-  CHECK(heavy.full(q.in()));  // the fourth step
+  CHECK_FALSE(heavy.full(q.in()));
+  append(cache, 0, 1, 40), append(cache, 1, 1, 41);
+  heavy.append(cache);
+  CHECK(heavy.full(q.in()));  // the fourth step after the first
 }
 
 TEST_CASE("A query that turned away asks for a full step") {

@@ -45,7 +45,7 @@ class recycled_tokens {
 
   // Whether the next step should see everything. q [B,H,1,D].
   template <storable Q> bool full(const view<Q>& q) const {
-    if (since_ == 0 || since_ >= how_.every) return true;
+    if (since_ == 0 || since_ > how_.every) return true;
     const std::vector<float> now = values(q);
     if (now.size() != last_.size()) return true;
     const auto depth = static_cast<std::size_t>(q.extent[3]);
