@@ -66,8 +66,10 @@
 #include <heed/kv/extra.hpp>
 #include <heed/kv/format.hpp>
 #include <heed/kv/h2o.hpp>
+#include <heed/kv/head_range.hpp>
 #include <heed/kv/keep.hpp>
 #include <heed/kv/latent.hpp>
+#include <heed/kv/listed_tokens.hpp>
 #include <heed/kv/load.hpp>
 #include <heed/kv/paged.hpp>
 #include <heed/kv/paged_tensors.hpp>
@@ -77,6 +79,8 @@
 #include <heed/kv/quantized.hpp>
 #include <heed/kv/rerotate.hpp>
 #include <heed/kv/reuse.hpp>
+#include <heed/kv/reused_heads.hpp>
+#include <heed/kv/reused_layers.hpp>
 #include <heed/kv/ring.hpp>
 #include <heed/kv/rolling.hpp>
 #include <heed/kv/rows.hpp>

@@ -10,6 +10,7 @@
 #include <heed/select/biformer.hpp>
 #include <heed/select/block_summary.hpp>
 #include <heed/select/block_topk.hpp>
+#include <heed/select/choose_pairs.hpp>
 #include <heed/select/compress_mean.hpp>
 #include <heed/select/expert_choice.hpp>
 #include <heed/select/gathered.hpp>
