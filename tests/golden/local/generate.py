@@ -17,8 +17,12 @@ with out, dx, dweight, dlambda, dbias.
 """
 
 import pathlib
+import sys
 
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+import case_files  # noqa: E402
 
 random = np.random.default_rng(20240229)
 
@@ -129,17 +133,7 @@ def main():
              grid("involution", 1, (4, 5), 6, 2, 3, True, True, False),
              grid("involution_less_mean", 2, (3, 3), 4, 2, 3, True, True, True),
              value("lepe3", 1, 2, (4, 5), 3, 3), value("lepe5", 1, 1, (3, 4), 2, 5)]
-    lines, blob = [], bytearray()
-    for case, tensors in every:
-        for name, x in tensors.items():
-            x = np.atleast_1d(np.asarray(x))
-            kind = "f4" if x.dtype == np.float32 or x.dtype.kind in "biu" else "f8"
-            lines.append(f"{case}/{name} {kind} {'x'.join(map(str, x.shape))} {len(blob)}\n")
-            blob += np.ascontiguousarray(x, "<" + kind).tobytes()
-    here = pathlib.Path(__file__).parent
-    (here / "cases.txt").write_text("".join(lines))
-    (here / "cases.bin").write_bytes(blob)
-    print(f"{len(every)} cases, {len(lines)} tensors, {len(blob)} bytes")
+    case_files.write(__file__, every)
 
 
 main()

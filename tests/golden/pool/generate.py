@@ -13,8 +13,12 @@ floats, good to 1e-9. Inputs are float numbers, results double. a [1|B,H,M,D]; q
 """
 
 import pathlib
+import sys
 
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+import case_files  # noqa: E402
 
 random = np.random.default_rng(20240302)
 
@@ -87,18 +91,7 @@ def agents(name, b, h, size, regions, d, dv):
 def main():
     every = [latents("few", 3, 2, 2, 5, 3, 2), two_hop("biased", 2, 2, 2, 4, 5, 3, 2),
              agents("uneven", 2, 1, (3, 5), (2, 3), 3, 2)]
-    lines, blob = [], bytearray()
-    for case, given in every:
-        for name, x in given.items():
-            x = np.atleast_1d(np.asarray(x))
-            kind = "f4" if x.dtype == np.float32 or x.dtype.kind in "biu" else "f8"
-            x = x.astype("<" + kind)
-            lines.append(f"{case}/{name} {kind} {'x'.join(map(str, x.shape))} {len(blob)}\n")
-            blob += np.ascontiguousarray(x).tobytes()
-    here = pathlib.Path(__file__).parent
-    (here / "cases.txt").write_text("".join(lines))
-    (here / "cases.bin").write_bytes(blob)
-    print(f"{len(every)} cases, {len(lines)} tensors, {len(blob)} bytes")
+    case_files.write(__file__, every)
 
 
 main()

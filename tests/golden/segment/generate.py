@@ -18,8 +18,12 @@ all with offsets [N+1], sources [E] and d_out.
 """
 
 import pathlib
+import sys
 
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+import case_files  # noqa: E402
 
 random = np.random.default_rng(20240229)
 
@@ -145,18 +149,7 @@ def main():
              dot("sparse", 9, 6, 3, 3, 0.1), gat("plain", 7, 7, 2, 4, 0.4, 0.2),
              gat("steep", 6, 11, 1, 5, 0.5, 0.7), gatv2("plain", 7, 7, 2, 4, 0.4, 0.2),
              gatv2("relu", 6, 9, 1, 5, 0.5, 0.0), dpa4("dpa4", 8, 8, 3, 0.5, 1e-3)]
-    lines, blob = [], bytearray()
-    for case, tensors in every:
-        for name, x in tensors.items():
-            x = np.atleast_1d(np.asarray(x))
-            small = x.dtype == np.float32 or x.dtype.kind in "biu"
-            kind = "f4" if small else "f8"
-            lines.append(f"{case}/{name} {kind} {'x'.join(map(str, x.shape))} {len(blob)}\n")
-            blob += np.ascontiguousarray(x, "<" + kind).tobytes()
-    here = pathlib.Path(__file__).parent
-    (here / "cases.txt").write_text("".join(lines))
-    (here / "cases.bin").write_bytes(blob)
-    print(f"{len(every)} cases, {len(lines)} tensors, {len(blob)} bytes")
+    case_files.write(__file__, every)
 
 
 main()

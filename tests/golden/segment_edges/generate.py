@@ -18,8 +18,12 @@ is named d_ and its input, L the sum of results times their d_.
 """
 
 import pathlib
+import sys
 
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+import case_files  # noqa: E402
 
 random = np.random.default_rng(20240229)
 H = 2
@@ -139,17 +143,7 @@ def main():
         case("gated_gcn/five", g, gated_gcn, a=normal(H, g.n, dv), b=normal(H, g.m, dv),
              edge=normal(H, g.e, dv), target=normal(H, g.n, dv), source=normal(H, g.m, dv)),
         walks(6)]
-    lines, blob = [], bytearray()
-    for name, tensors in every:
-        for tensor, x in tensors.items():
-            x = np.atleast_1d(np.asarray(x))
-            kind = "f4" if x.dtype == np.float32 or x.dtype.kind in "biu" else "f8"
-            lines.append(f"{name}/{tensor} {kind} {'x'.join(map(str, x.shape))} {len(blob)}\n")
-            blob += np.ascontiguousarray(x, "<" + kind).tobytes()
-    here = pathlib.Path(__file__).parent
-    (here / "cases.txt").write_text("".join(lines))
-    (here / "cases.bin").write_bytes(blob)
-    print(f"{len(every)} cases, {len(lines)} tensors, {len(blob)} bytes")
+    case_files.write(__file__, every)
 
 
 main()

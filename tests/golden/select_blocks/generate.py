@@ -14,8 +14,12 @@ numbers, results double. Every case has q, k, v and out.
 """
 
 import pathlib
+import sys
 
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+import case_files  # noqa: E402
 
 random = np.random.default_rng(20261123)
 
@@ -149,18 +153,7 @@ def main():
              block_topk("antidiagonals", 1, 2, 16, 4, 2, 4, 8, 1, 0, 4),
              nsa("groups", 1, 4, 2, 24, 3, 2, (8, 4, 8, 2, 0, 1, 5)),
              nsa("single", 1, 1, 1, 19, 4, 3, (4, 2, 4, 3, 1, 1, 4))]
-    lines, blob = [], bytearray()
-    for case, given in every:
-        for name, x in given.items():
-            x = np.atleast_1d(np.asarray(x))
-            kind = "f4" if x.dtype == np.float32 or x.dtype.kind in "biu" else "f8"
-            x = x.astype("<" + kind)
-            lines.append(f"{case}/{name} {kind} {'x'.join(map(str, x.shape))} {len(blob)}\n")
-            blob += np.ascontiguousarray(x).tobytes()
-    here = pathlib.Path(__file__).parent
-    (here / "cases.txt").write_text("".join(lines))
-    (here / "cases.bin").write_bytes(blob)
-    print(f"{len(every)} cases, {len(lines)} tensors, {len(blob)} bytes")
+    case_files.write(__file__, every)
 
 
 main()

@@ -16,8 +16,12 @@ choice is closer than 1e-4. Attention is dense, under a 0/1 row over tokens.
 """
 
 import pathlib
+import sys
 
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+import case_files  # noqa: E402
 
 random = np.random.default_rng(20240311)
 
@@ -173,18 +177,7 @@ def main():
              recycled("period", 4, 2, 12, 8, 6, 3, 7, 4, -2),
              recycled("drift", 2, 1, 15, 9, 5, 4, 6, 6, 0.85),
              heads("mixed", 6, 3, 19, 5, 4, 6, [[1, 1, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]])]
-    lines, blob = [], bytearray()
-    for case, given in every:
-        for name, x in given.items():
-            x = np.atleast_1d(np.asarray(x))
-            kind = "f4" if x.dtype == np.float32 or x.dtype.kind in "biu" else "f8"
-            x = x.astype("<" + kind)
-            lines.append(f"{case}/{name} {kind} {'x'.join(map(str, x.shape))} {len(blob)}\n")
-            blob += np.ascontiguousarray(x).tobytes()
-    here = pathlib.Path(__file__).parent
-    (here / "cases.txt").write_text("".join(lines))
-    (here / "cases.bin").write_bytes(blob)
-    print(f"{len(every)} cases, {len(lines)} tensors, {len(blob)} bytes")
+    case_files.write(__file__, every)
 
 
 main()

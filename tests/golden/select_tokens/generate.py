@@ -15,8 +15,12 @@ numbers, results double. Every case has q, k, v, d_out and out, dq, dk, dv.
 """
 
 import pathlib
+import sys
 
 import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
+import case_files  # noqa: E402
 
 random = np.random.default_rng(20240301)
 
@@ -154,18 +158,7 @@ def main():
              biformer("long", 2, 1, (2, 6), (1, 3), 3, 4, 1),
              group_attention("few", 1, 2, 11, 3, 2, 4),
              group_attention("most", 1, 1, 9, 5, 4, 7)]
-    lines, blob = [], bytearray()
-    for case, given in every:
-        for name, x in given.items():
-            x = np.atleast_1d(np.asarray(x))
-            kind = "f4" if x.dtype == np.float32 or x.dtype.kind in "biu" else "f8"
-            x = x.astype("<" + kind)
-            lines.append(f"{case}/{name} {kind} {'x'.join(map(str, x.shape))} {len(blob)}\n")
-            blob += np.ascontiguousarray(x).tobytes()
-    here = pathlib.Path(__file__).parent
-    (here / "cases.txt").write_text("".join(lines))
-    (here / "cases.bin").write_bytes(blob)
-    print(f"{len(every)} cases, {len(lines)} tensors, {len(blob)} bytes")
+    case_files.write(__file__, every)
 
 
 main()
