@@ -11,9 +11,9 @@
 #include <heed/score/bias.hpp>
 #include <heed/score/softcap.hpp>
 #include <heed/similarity/distance.hpp>
-#include <numeric>
 
 #include "support/exact.hpp"
+#include "support/shuffled.hpp"
 
 namespace heed::test {
 
@@ -40,18 +40,6 @@ struct image_bias {
   template <class T> T operator()(T s, const position& at) const {
     const index entry = place(at.k) - place(at.q) + origin();
     return s + broadcast::element<T>(table, 0, at.h, std::clamp<index>(entry, 0, entries() - 1), 0);
-  }
-};
-
-// One thread that plays many workers, tasks in a shuffled order.
-struct shuffled {
-  index crew = 3;
-  index workers() const { return crew; }
-  template <class F> void for_each(index n, F&& f) const {
-    std::vector<index> order(static_cast<std::size_t>(n));
-    std::iota(order.begin(), order.end(), heed::index{0});
-    std::shuffle(order.begin(), order.end(), std::mt19937(seed()));
-    for (const index task : order) f(task, (task * 7 + 3) % crew);
   }
 };
 

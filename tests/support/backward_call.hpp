@@ -2,23 +2,10 @@
 // One backward call whose outputs and scratch held NaN, to compare two ways of making it.
 #pragma once
 
-#include <numeric>
-
 #include "support/gradients.hpp"
+#include "support/shuffled.hpp"
 
 namespace heed::test {
-
-// Tasks in an order of its own, by any of its workers.
-struct shuffled {
-  index crew = 3;
-  index workers() const { return crew; }
-  template <class F> void for_each(index n, F&& f) const {
-    std::vector<index> order(static_cast<std::size_t>(n));
-    std::iota(order.begin(), order.end(), heed::index{0});
-    std::shuffle(order.begin(), order.end(), std::mt19937(seed()));
-    for (const index task : order) f(task, (task * 7 + 3) % crew);
-  }
-};
 
 template <class T> struct backward_call {
   tensor<T> q, k, v, d_out, d_lse, out, lse, dq, dk, dv;

@@ -5,6 +5,7 @@
 #include <heed/attention/intervals.hpp>
 #include <heed/attention/turned_lists.hpp>
 #include <heed/core/workspace.hpp>
+#include <heed/score/listed.hpp>
 #include <heed/simd/shape.hpp>
 #include <span>
 
@@ -80,6 +81,25 @@ template <class T, class Arch, class Mask> struct block_members {
               *std::max_element(hi + first, hi + first + count)};
     else
       return keys;
+  }
+
+  // S = score(S), all members being of one head; `places` holds a number a key.
+  template <class Score>
+  void modify(const Score& score, const lane_range& at, span keys, index first, index count,
+              index* places, T* s, index pitch) const {
+    index queries[simd::shape<T, Arch>::panel];
+    for (index i = 0; i < count; ++i) queries[i] = at.row(lane[first + i]) + at.s.offset;
+    for (index j = 0; j < keys.size(); ++j) places[j] = at.s.key(keys.begin + j);
+    modify_listed<Arch>(score,
+                        listed_tile{.b = at.s.b,
+                                    .h = at.head(lane[first]),
+                                    .queries = queries,
+                                    .rows = count,
+                                    .tokens = places,
+                                    .keys = keys.size(),
+                                    .pitch = pitch,
+                                    .offset = at.s.offset},
+                        s, [](const auto&) { return false; });
   }
 
   // S = masked where a member does not see the key; true if anything was.

@@ -22,7 +22,6 @@
 #include <heed/attention/panel.hpp>
 #include <heed/attention/written.hpp>
 #include <heed/core/executor.hpp>
-#include <heed/score/listed.hpp>
 #include <heed/simd/listed_tile.hpp>
 
 namespace heed::detail {
@@ -212,7 +211,8 @@ template <class T, class Arch, class Spec, class Lists> class turned {
       kv_.need(from, at.s, at.kv, tile, tile + 1, t.values);
       read_.products(p, from.k + some.begin * from.k_stride, from.k_stride, some.size(), t.s,
                      p.pitch);
-      if constexpr (scores) modify(at, p, some, first, t);
+      if constexpr (scores)
+        t.members.modify(spec_.score, at, some, first, lanes, t.places, t.s, p.pitch);
       auto accumulate = simd::accumulate<T, Arch>;
       if constexpr (masks)
         if (t.members.hide(spec_.mask, at, some, first, lanes, t.s, p.pitch) && !from.finite[tile])
@@ -240,22 +240,6 @@ template <class T, class Arch, class Spec, class Lists> class turned {
                                 kv_.channels(), 4, depth_, t.sums);
       merge(p, first, t, max, sum, scale);
     });
-  }
-
-  void modify(const place& at, const panel& p, span keys, index first, const task& t) const {
-    index queries[widest];
-    for (index i = 0; i < p.rows; ++i) queries[i] = at.row(t.members.lane[first + i]) + at.s.offset;
-    for (index j = 0; j < keys.size(); ++j) t.places[j] = at.s.key(keys.begin + j);
-    modify_listed<Arch>(spec_.score,
-                        listed_tile{.b = at.s.b,
-                                    .h = at.head(t.members.lane[first]),
-                                    .queries = queries,
-                                    .rows = p.rows,
-                                    .tokens = t.places,
-                                    .keys = keys.size(),
-                                    .pitch = p.pitch,
-                                    .offset = at.s.offset},
-                        t.s, [](const auto&) { return false; });
   }
 
   void absorb(const panel& p, index keys, const task& t, T* max, T* sum, T* scale) const {

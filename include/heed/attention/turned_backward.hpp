@@ -19,7 +19,6 @@
 #include <heed/attention/block_members.hpp>
 #include <heed/attention/head_rows.hpp>
 #include <heed/score/gradient.hpp>
-#include <heed/score/listed.hpp>
 #include <heed/simd/listed_tile.hpp>
 
 namespace heed::detail {
@@ -276,7 +275,8 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
     const rows_of_head<T>& rows = d.rows;
     const T* const k = rows.k + keys.begin * rows.k_stride;
     simd::scores<T, Arch>(t.vectors, k, rows.k_stride, count, t.q, t.pitch, q_.channels, t.p);
-    if constexpr (scores) modify(at, keys, first, t);
+    if constexpr (scores)
+      t.of_block.modify(spec_.score, at, keys, first, t.rows, t.places, t.p, t.pitch);
     [[maybe_unused]] bool hidden = false;
     if constexpr (masks)
       hidden = t.of_block.hide(spec_.mask.inside(), at, keys, first, t.rows, t.p, t.pitch);
@@ -296,23 +296,6 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
       for (index i = keys.begin / head_type::piece; i * head_type::piece < keys.end; ++i)
         all &= d.finite[i] != 0;
     return all;
-  }
-
-  void modify(const lane_range& at, span keys, index first, task& t) const {
-    index queries[widest];
-    for (index i = 0; i < t.rows; ++i)
-      queries[i] = at.row(t.of_block.lane[first + i]) + at.s.offset;
-    for (index j = 0; j < keys.size(); ++j) t.places[j] = keys.begin + j;
-    modify_listed<Arch>(spec_.score,
-                        listed_tile{.b = at.s.b,
-                                    .h = at.head(t.of_block.lane[first]),
-                                    .queries = queries,
-                                    .rows = t.rows,
-                                    .tokens = t.places,
-                                    .keys = keys.size(),
-                                    .pitch = t.pitch,
-                                    .offset = at.s.offset},
-                        t.p, [](const auto&) { return false; });
   }
 
   // dQ of a panel to that of its lanes.

@@ -97,14 +97,17 @@ template <class T> view<T> rows_of(std::vector<T>& memory, const extents& e) {
 // f(b, h, i, σ of the three gates, worker) for every query row.
 template <class T, class F>
 void each_gated_row(const operand& gates, const executor_ref& executor, F f) {
-  const index heads = gates.extent[1], length = gates.extent[2];
-  executor.for_each(gates.extent[0] * heads * length, [&](index i, index worker) {
-    const index head = i / length;
-    T open[3];
-    simd::load_row(gates.type, gates.row(head / heads, head % heads, i % length), gates.stride[3],
-                   3, open);
-    for (T& g : open) g = T(1) / (T(1) + std::exp(-g));
-    f(head / heads, head % heads, i % length, open, worker);
+  constexpr index each = 64;
+  const index heads = gates.extent[1], length = gates.extent[2],
+              all = gates.extent[0] * heads * length;
+  executor.for_each((all + each - 1) / each, [&](index piece, index worker) {
+    for (index i = piece * each; i < std::min((piece + 1) * each, all); ++i) {
+      const index head = i / length, b = head / heads, h = head % heads;
+      T open[3];
+      simd::load_row(gates.type, gates.row(b, h, i % length), gates.stride[3], 3, open);
+      for (T& g : open) g = T(1) / (T(1) + std::exp(-g));
+      f(b, h, i % length, open, worker);
+    }
   });
 }
 
