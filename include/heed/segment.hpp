@@ -37,3 +37,4 @@
 #include <heed/segment/sparsify.hpp>
 #include <heed/segment/state.hpp>
 #include <heed/segment/sums.hpp>
+#include <heed/segment/walk.hpp>

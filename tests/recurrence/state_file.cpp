@@ -102,6 +102,27 @@ TEST_CASE("What is no whole state is refused") {
   }
 }
 
+// As who means harm writes them: the check is right, the numbers are not.
+TEST_CASE("Sizes and tokens that no state can have are refused behind a right check") {
+  const auto with = [](std::size_t place, std::int64_t number) {
+    std::string bytes = bytes_of(recurrent_state<float>({"ab", 1, 1, 2, 0, false}, 0));
+    if (place >= 70) bytes = bytes_of(recurrent_state<float>({"ab", 1, 1, 2, 0, false}, 1));
+    for (std::size_t i = 0; i < 8; ++i)
+      bytes[place + i] = static_cast<char>(std::uint64_t(number) >> (8 * i));
+    detail::byte_sum sum;
+    sum.add(bytes.data(), bytes.size() - 8);
+    for (std::size_t i = 0; i < 8; ++i)
+      bytes[bytes.size() - 8 + i] = static_cast<char>(sum.value >> (8 * i));
+    return bytes;
+  };
+  CHECK(read<float>(with(22, 0)).batch() == 0);
+  CHECK(read<float>(with(70, 12)).tokens(0) == 12);
+  refused(with(38, std::int64_t{1} << 40),
+          "header is damaged");  // 2^41 numbers a head, no head read
+  refused(with(70, -1), "out of range");
+  refused(with(70, std::numeric_limits<std::int64_t>::max()), "out of range");
+}
+
 TEST_CASE("States of other recurrences and sequences that are not there are refused") {
   auto a = some_state<float>();
   recurrent_state<float> b({"other", 2, 3, 5, 4, true}, 3);

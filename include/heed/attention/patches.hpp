@@ -70,7 +70,6 @@ template <class T, class Arch, class Spec> class patches {
     const index size = rows_.bytes(), workers = executor.workers();
     const index wave =
         workers == 1 ? 1 : std::clamp<index>(tuned::in_flight / std::max<index>(size, 1), 1, heads);
-    scratch.crew(workers);
     scratch.shared().reserve(static_cast<std::size_t>(place_bytes() + wave * size));
     std::byte* const packed = scratch.shared().data() + place_bytes();
     [[maybe_unused]] int* const places = reinterpret_cast<int*>(scratch.shared().data());
@@ -81,7 +80,7 @@ template <class T, class Arch, class Spec> class patches {
           places[token] = static_cast<int>(place_bias_of(spec_.score).place(token));
       });
     const index bytes = task_bytes(places);
-    for (index i = 0; i < workers; ++i) scratch.worker(i).reserve(static_cast<std::size_t>(bytes));
+    scratch.crew(workers, static_cast<std::size_t>(bytes));
 
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first);

@@ -66,7 +66,6 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
     const index size = rows_.bytes() + flag_bytes_ + touched_bytes + shares_ * sum_bytes_;
     const index wave = std::clamp<index>(tuned::in_flight / std::max<index>(size, 1),
                                          std::min(workers, heads), std::max<index>(heads, 1));
-    scratch.crew(workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size + sums_.bytes()));
     std::byte* const memory = scratch.shared().data();
     sums_.start(memory + wave * size);
@@ -76,7 +75,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
     take(need, none_yet, empty);
     const index task = std::max(static_cast<index>(need.bytes()),
                                 aligned_bytes(staging() + sum_width_, sizeof(T)));
-    for (index i = 0; i < workers; ++i) scratch.worker(i).reserve(static_cast<std::size_t>(task));
+    scratch.crew(workers, static_cast<std::size_t>(task));
 
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first), pieces = rows_.pieces();

@@ -60,12 +60,11 @@ template <class T, class Arch, class Spec, class Lists> class picked {
     const index size = rows_.bytes(), pieces = rows_.pieces();
     const index wave =
         workers == 1 ? 1 : std::clamp<index>(tuned::in_flight / std::max<index>(size, 1), 1, heads);
-    scratch.crew(workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size));
     std::byte* const packed = scratch.shared().data();
     const index bytes =
         row_block<T, Arch>::bytes(shape_) + aligned_bytes(tile_keys, sizeof(picked_key));
-    for (index i = 0; i < workers; ++i) scratch.worker(i).reserve(static_cast<std::size_t>(bytes));
+    scratch.crew(workers, static_cast<std::size_t>(bytes));
     const index each = std::clamp<index>(row_blocks_ / tuned::split_tasks, 1, 64),
                 tasks = (row_blocks_ + each - 1) / each;
     for (index first = 0; first < heads; first += wave) {

@@ -63,10 +63,9 @@ template <class T, class Arch, class Spec> class sliding {
 
   void run(executor_ref executor, workspace& scratch) const {
     if (p_.shape.heads == 0) return;
-    scratch.crew(executor.workers());
     arena_size size;
     lay_out(size);
-    for (index i = 0; i < executor.workers(); ++i) scratch.worker(i).reserve(size.bytes());
+    scratch.crew(executor.workers(), size.bytes());
     executor.for_each(plan_.tasks(), [&](index task, index worker) {
       arena& memory = scratch.worker(worker);
       memory.reserve(0);

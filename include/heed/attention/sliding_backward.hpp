@@ -45,13 +45,12 @@ template <class T, class Arch, class Spec> class sliding_backward {
   void run(executor_ref executor, workspace& scratch) {
     const index rows = p_.shape.batch * p_.shape.heads * tokens_;
     if (rows == 0) return;
-    scratch.crew(executor.workers());
     scratch.shared().reserve(static_cast<std::size_t>(2 * aligned_bytes(rows, sizeof(T))));
     max_ = scratch.shared().template take<T>(rows);
     delta_ = scratch.shared().template take<T>(rows);
     arena_size size;
     size.template take<T>(2 * depth());
-    for (index i = 0; i < executor.workers(); ++i) scratch.worker(i).reserve(size.bytes());
+    scratch.crew(executor.workers(), size.bytes());
     executor.for_each((rows + piece - 1) / piece, [&](index task, index worker) {
       scratch.worker(worker).reserve(0);
       T* const staged = scratch.worker(worker).template take<T>(2 * depth());
@@ -127,7 +126,7 @@ template <class T, class Arch, class Spec> class sliding_backward {
     };
     arena_size size;
     lay_out(size);
-    for (index i = 0; i < executor.workers(); ++i) scratch.worker(i).reserve(size.bytes());
+    scratch.crew(executor.workers(), size.bytes());
     executor.for_each(plan.tasks(), [&](index task, index worker) {
       arena& memory = scratch.worker(worker);
       memory.reserve(0);

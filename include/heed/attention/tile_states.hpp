@@ -13,7 +13,8 @@
 
 namespace heed::detail {
 
-enum class packing : unsigned char { free, claimed, done };
+// An int: where processors have no atomic bytes, RISC-V, g++ wants a library for them.
+enum class packing : int { free, claimed, done };
 using tile_state = std::atomic<packing>;
 
 inline bool is_packed(const tile_state& state) {

@@ -68,7 +68,6 @@ template <class T, class Arch, class Spec, class Lists> class turned {
     const index size = kv_.bytes(), workers = executor.workers();
     const index wave =
         workers == 1 ? 1 : std::clamp<index>(tuned::in_flight / std::max<index>(size, 1), 1, heads);
-    scratch.crew(workers);
     scratch.shared().reserve(
         static_cast<std::size_t>(aligned_bytes(heads * ranges_, sizeof(index)) + wave * size));
     index* const counts = scratch.shared().template take<index>(heads * ranges_);
@@ -81,7 +80,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
     arena_size bytes;
     task sized;
     take(bytes, most, sized);
-    for (index i = 0; i < workers; ++i) scratch.worker(i).reserve(bytes.bytes());
+    scratch.crew(workers, bytes.bytes());
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first);
       for (index i = 0; i < count && size > 0; ++i) kv_.start(packed + i * size);

@@ -67,7 +67,6 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
     const index wave = std::clamp<index>(tuned::in_flight / std::max<index>(size, 1),
                                          std::min(workers, heads), heads);
     const index all = heads * ranges();
-    scratch.crew(workers);
     arena& shared = scratch.shared();
     shared.reserve(static_cast<std::size_t>(aligned_bytes(all, sizeof(index)) + wave * size +
                                             aligned_bytes(sums_.bytes(), 1)));
@@ -85,7 +84,7 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
     take(need, sized);
     const index bytes = std::max(static_cast<index>(need.bytes()),
                                  aligned_bytes(staging() + sum_width_, sizeof(T)));
-    for (index i = 0; i < workers; ++i) scratch.worker(i).reserve(static_cast<std::size_t>(bytes));
+    scratch.crew(workers, static_cast<std::size_t>(bytes));
 
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first), pieces = rows_.pieces();

@@ -65,6 +65,11 @@ class workspace {
   void crew(index n) {
     if (static_cast<std::size_t>(n) > workers_.size()) workers_.resize(static_cast<std::size_t>(n));
   }
+  // With so many bytes for each of them.
+  void crew(index n, std::size_t bytes) {
+    crew(n);
+    for (index i = 0; i < n; ++i) worker(i).reserve(bytes);
+  }
   std::size_t capacity() const {
     std::size_t sum = shared_.capacity();
     for (const arena& a : workers_) sum += a.capacity();
@@ -89,6 +94,14 @@ struct workspace_ref {
 };
 
 namespace detail {
+
+// Gives what `take(memory)` gives, which is called twice: to count, then to have.
+template <class F> auto lay_out(arena& memory, const F& take) {
+  arena_size size;
+  take(size);
+  memory.reserve(size.bytes());
+  return take(memory);
+}
 
 inline index aligned_bytes(index count, std::size_t size) {
   return static_cast<index>(arena::rounded(static_cast<std::size_t>(count) * size));

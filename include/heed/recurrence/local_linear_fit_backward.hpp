@@ -9,8 +9,8 @@
 #pragma once
 
 #include <heed/recurrence/local_linear_fit.hpp>
-#include <heed/simd/blend.hpp>
 #include <heed/simd/product.hpp>
+#include <heed/simd/rows.hpp>
 
 namespace heed::detail {
 

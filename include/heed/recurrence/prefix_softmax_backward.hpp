@@ -10,7 +10,6 @@
 #pragma once
 
 #include <heed/recurrence/prefix_softmax.hpp>
-#include <heed/simd/blend.hpp>
 #include <heed/simd/rows.hpp>
 
 namespace heed {
@@ -53,11 +52,11 @@ template <class T, class Arch> class prefix_backward {
           const T* const row = row_of(v, b, h, first + t, v_);
           simd::blend<Arch>(f_[t], p_[t], row, depth_, w_);
         }
-        delta_[t] = r_[t] * simd::dot<Arch>(row_of(d_out, b, h, first + t, d_), w_, depth_);
+        delta_[t] = r_[t] * simd::dot_row<Arch>(row_of(d_out, b, h, first + t, d_), w_, depth_);
       }
     }
     T ending = -g[depth_];
-    const T of_max = g[depth_ + 1] - simd::dot<Arch>(w_, g, depth_) - u * g[depth_];
+    const T of_max = g[depth_ + 1] - simd::dot_row<Arch>(w_, g, depth_) - u * g[depth_];
     for (index t = length_ - 1; t >= 0; --t) {
       // What comes after token t reaches back past its maximum by f of the token after it.
       const T onto = t + 1 < length_ ? f_[t + 1] : T(1);
@@ -65,7 +64,7 @@ template <class T, class Arch> class prefix_backward {
       ending = onto * ending + r_[t] * delta_[t];
       T ds = 0;
       if (p_[t] != T(0)) {
-        ds = p_[t] * (simd::dot<Arch>(g, row_of(v, b, h, first + t, v_), depth_) - ending);
+        ds = p_[t] * (simd::dot_row<Arch>(g, row_of(v, b, h, first + t, v_), depth_) - ending);
       }
       if (t == top) ds += of_max;
       if (to.ds.present()) store(to.ds, b, h, first + t, &ds);
@@ -78,7 +77,7 @@ template <class T, class Arch> class prefix_backward {
     const T f = length_ > 0 ? f_[0] : T(1);
     for (index c = 0; c < depth_; ++c) g[c] *= f;
     g[depth_] = -f * ending;
-    g[depth_ + 1] = simd::dot<Arch>(initial, g, depth_) + initial[depth_] * g[depth_] +
+    g[depth_ + 1] = simd::dot_row<Arch>(initial, g, depth_) + initial[depth_] * g[depth_] +
                     (top < 0 ? of_max : T(0));
   }
 

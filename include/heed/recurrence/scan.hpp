@@ -24,8 +24,7 @@ HEED_NOINLINE void scan_any(const char* operation, bool by_token, const Spec& sp
   loop(spec, p, most, size);
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
-  memory.crew(executor.workers());
-  for (index i = 0; i < executor.workers(); ++i) memory.worker(i).reserve(size.bytes());
+  memory.crew(executor.workers(), size.bytes());
   executor.for_each(p.sequences() * p.heads, [&](index task, index worker) {
     arena& from = memory.worker(worker);
     from.reserve(0);

@@ -56,8 +56,7 @@ HEED_NOINLINE void scan_backward_any(const Spec& spec, const operand& q, const o
   targets.for_each([&](gradient_rows<T>& x) { x.take(shared); });
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
-  memory.crew(executor.workers());
-  for (index i = 0; i < executor.workers(); ++i) memory.worker(i).reserve(size.bytes());
+  memory.crew(executor.workers(), size.bytes());
   memory.shared().reserve(shared.bytes());
   targets.for_each([&](gradient_rows<T>& x) { x.take(memory.shared()), x.start(); });
 

@@ -11,6 +11,7 @@
 //   u64       FNV-1a of every byte before
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <heed/recurrence/state.hpp>
@@ -127,12 +128,13 @@ template <class T> recurrent_state<T> load_state(std::istream& from) {
   for (index* n : {&f.heads, &f.rows, &f.columns, &f.side}) *n = detail::state_extent(in);
   f.logarithm = detail::state_extent(in) != 0;
   // Read piece by piece: a damaged extent meets the end of the stream, not the end of memory.
-  const double numbers =
-      double(batch) * double(f.heads) * (double(f.rows) * double(f.columns) + double(f.side));
+  // Bounded for one head and sequence too, so that no product of indices leaves its type.
+  const double numbers = double(std::max<index>(batch, 1)) * double(std::max<index>(f.heads, 1)) *
+                         (double(f.rows) * double(f.columns) + double(f.side));
   if (numbers > 0x1p40 || (f.logarithm && f.side == 0))
     check::fail("heed::load", "the header is damaged");
   std::vector<std::int64_t> tokens;
-  for (index b = 0; b < batch; ++b) tokens.push_back(in.number<std::int64_t>());
+  for (index b = 0; b < batch; ++b) tokens.push_back(detail::state_extent(in));
   std::vector<T> values;
   for (index i = 0; i < batch * f.size(); ++i)
     values.push_back(size == 4 ? static_cast<T>(in.number<float>())

@@ -79,7 +79,7 @@ template <class T, class Arch> struct titans_block_backward : titans_block<T, Ar
                            {dr, columns});
     for (index i = 0; i < count; ++i) {
       T* const row = dr + i * columns;
-      d_theta[i] = 2 * simd::dot<Arch>(row, missed + i * columns, columns);
+      d_theta[i] = 2 * simd::dot_row<Arch>(row, missed + i * columns, columns);
       for (index c = 0; c < columns; ++c) row[c] *= -2 * this->theta[i];  // -dR
     }
     lanes_of(dr, et);
@@ -97,7 +97,7 @@ template <class T, class Arch> struct titans_block_backward : titans_block<T, Ar
   void times(const T* matrix, const T* row, const T* rows, T* to) const {
     if (count == 1) {
       for (index r = 0; r < depth; ++r)
-        to[r * pitch] = simd::dot<Arch>(matrix + r * columns, row, columns);
+        to[r * pitch] = simd::dot_row<Arch>(matrix + r * columns, row, columns);
       return;
     }
     simd::product<T, Arch>(depth, block::padded(count),
@@ -122,9 +122,9 @@ template <class T, class Arch> struct titans_block_backward : titans_block<T, Ar
     }
     T* const end = dn + count * pitch;
     for (index j = 0; j < last; ++j) end[j] += along(k, of_k, j), dh[j] = along(k, of_ks, j);
-    end[of_m] += simd::dot<Arch>(d.m, at.m, size);
-    end[of_s] += simd::dot<Arch>(d.m, at.s, size);
-    dh[of_s] = simd::dot<Arch>(d.s, at.s, size);
+    end[of_m] += simd::dot_row<Arch>(d.m, at.m, size);
+    end[of_s] += simd::dot_row<Arch>(d.m, at.s, size);
+    dh[of_s] = simd::dot_row<Arch>(d.s, at.s, size);
     this->reverse(count, dn, dh, d_eta, d_alpha);
     for (index i = 0; i < count; ++i) d_eta[i] *= this->eta[i], d_alpha[i] *= this->alpha[i];
   }

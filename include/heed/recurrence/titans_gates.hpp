@@ -11,7 +11,7 @@
 
 #include <algorithm>
 #include <heed/core/workspace.hpp>
-#include <heed/simd/blend.hpp>
+#include <heed/simd/rows.hpp>
 
 namespace heed::detail {
 
@@ -53,8 +53,8 @@ template <class T, class Arch> struct titans_gates {
       T *const to = dn + (i + 1) * pitch, *const before = to - pitch;
       simd::blend<Arch>(T(1), T(1), to, pitch, dh);
       to[i] = dh[i] = 0;  // N_ii and H_ii are constants
-      d_alpha[i] = simd::dot<Arch>(to, n_ + i * pitch, pitch);
-      d_eta[i] = simd::dot<Arch>(dh, h_ + i * pitch, pitch);
+      d_alpha[i] = simd::dot_row<Arch>(to, n_ + i * pitch, pitch);
+      d_eta[i] = simd::dot_row<Arch>(dh, h_ + i * pitch, pitch);
       simd::blend<Arch>(T(1), alpha[i], to, pitch, before);
       simd::blend<Arch>(eta[i], T(0), to, pitch, dh);
     }

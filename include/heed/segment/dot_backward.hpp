@@ -131,10 +131,7 @@ HEED_NOINLINE void dot_backward_any(const segment_dot& spec, const transposed& b
     kept = a.template take<T>(std::max(first.kept(), second.kept()));
     sum = a.template take<double>(broadcast::sums(to.spec.null));
   };
-  arena_size size;
-  pieces(size);
-  memory.shared().reserve(size.bytes());
-  pieces(memory.shared());
+  lay_out(memory.shared(), pieces);
   first.run(executor, memory, kept);
   sources.slopes.kept = back.kept;
   if (to.dk.present() || to.dv.present()) second.run(executor, memory, kept);

@@ -153,15 +153,12 @@ HEED_NOINLINE void edge_kv_backward(const edge_kv_problem& p, const transposed& 
   node_visit<T> down(p.spec.graph, heads * p.depth());
   node_visit<T> up(by_source, heads * (p.depth() + p.width()));
   T *weights = nullptr, *slopes = nullptr;
-  const auto lay_out = [&](auto& from) {
+  const auto pieces = [&](auto& from) {
     weights = from.template take<T>(p.spec.graph.edges() * heads);
     slopes = from.template take<T>(p.spec.graph.edges() * heads);
     down.take(from), up.take(from);
   };
-  arena_size size;
-  lay_out(size);
-  memory.shared().reserve(size.bytes());
-  lay_out(memory.shared());
+  lay_out(memory.shared(), pieces);
   const edge_kv_by_destination<T, Arch> first{p, out, lse, d_out, to, weights, slopes};
   down.run(first, executor, memory);
   if (!to.dk.present() && !to.dv.present()) return;

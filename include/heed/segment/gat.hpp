@@ -141,10 +141,7 @@ HEED_NOINLINE void gat_any(const gat& spec, const operand& x_dst, const operand&
     T *const target = a.template take<T>(N * H), *const source = a.template take<T>(M * H);
     return std::array{kept, learned, target, source};
   };
-  arena_size size;
-  pieces(size);
-  shared.reserve(size.bytes());
-  const auto [kept, learned, target, source] = pieces(shared);
+  const auto [kept, learned, target, source] = lay_out(shared, pieces);
   load_learned(spec.target, learned), load_learned(spec.source, learned + H * D);
   row_products<T, Arch>(x_dst, learned, target, executor, memory);
   row_products<T, Arch>(x_src, learned + H * D, source, executor, memory);

@@ -173,10 +173,7 @@ HEED_NOINLINE void gat_backward_any(const gat& spec, const transposed& by, const
     by_learned = a.template take<T>(tasks * width);
     sum = a.template take<double>(std::max(width, broadcast::sums(to.spec.null)));
   };
-  arena_size size;
-  pieces(size);
-  memory.shared().reserve(size.bytes());
-  pieces(memory.shared());
+  lay_out(memory.shared(), pieces);
   load_learned(spec.target, learned), load_learned(spec.source, learned + width);
   row_products<T, Arch>(x_dst, learned, target, executor, memory);
   row_products<T, Arch>(x_src, learned + width, source, executor, memory);

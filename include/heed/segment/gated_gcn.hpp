@@ -70,10 +70,7 @@ HEED_NOINLINE void gated_gcn_any(const gated_gcn_problem& p, const gated_gcn_out
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
   const gated_gcn_forward<T, Arch> work{{p}, to};
   node_visit<T> visit(p.graph(), work.state());
-  arena_size size;
-  visit.take(size);
-  memory.shared().reserve(size.bytes());
-  visit.take(memory.shared());
+  lay_out(memory.shared(), [&](auto& from) { visit.take(from); });
   visit.run(work, executor, memory);
 }
 

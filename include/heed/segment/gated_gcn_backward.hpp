@@ -156,14 +156,11 @@ HEED_NOINLINE void gated_gcn_backward_any(const gated_gcn_problem& p, const tran
   const csr by_source = turned.by_source();
   node_visit<T> down(p.graph(), 2 * h * c), up(by_source, 2 * h * c);
   T* kept = nullptr;
-  const auto lay_out = [&](auto& from) {
+  const auto pieces = [&](auto& from) {
     kept = from.template take<T>(2 * nodes * h * c);
     down.take(from), up.take(from);
   };
-  arena_size size;
-  lay_out(size);
-  memory.shared().reserve(size.bytes());
-  lay_out(memory.shared());
+  lay_out(memory.shared(), pieces);
   const gated_gcn_slopes<T, Arch> all{{p}, d_out, d_gate, to, &turned, kept};
   down.run(gated_gcn_nodes<T, Arch>{all}, executor, memory);
   if (to.spec.target.present() || to.spec.edge.present())

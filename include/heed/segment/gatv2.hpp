@@ -72,8 +72,7 @@ template <class T, class Arch> struct gatv2_edges {
       add_edges(all.bias, first, count, all.heads, bias, s);
     }
     void values(index, index count, const T* p, T* o) {
-      edge_sums<T, Arch>(row_term{}, o, rows, count, all.heads, all.depth, p, o,
-                         nothing_to_ask{});
+      edge_sums<T, Arch>(row_term{}, o, rows, count, all.heads, all.depth, p, o, nothing_to_ask{});
     }
   };
 };
@@ -98,10 +97,7 @@ HEED_NOINLINE void gatv2_any(const gatv2& spec, const operand& left, const opera
     T* const kept = a.template take<T>(loop.kept());
     return std::array{kept, a.template take<T>(H * D)};
   };
-  arena_size size;
-  pieces(size);
-  shared.reserve(size.bytes());
-  const auto [kept, weight] = pieces(shared);
+  const auto [kept, weight] = lay_out(shared, pieces);
   load_learned(spec.weight, weight);
   edges.weight = weight;
   loop.run(executor, memory, kept);

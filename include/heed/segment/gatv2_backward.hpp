@@ -34,8 +34,8 @@ template <class T, class Arch> struct gatv2_destinations {
     void add(index first, index count, T* own) {
       const auto& e = all.edges;
       edges.scores(first, count, back.s);
-      edge_scores<T, Arch>(row_term{}, back.d_out, back.d_out, edges.rows, count, e.heads,
-                           e.depth, back.dp, nothing_to_ask{});
+      edge_scores<T, Arch>(row_term{}, back.d_out, back.d_out, edges.rows, count, e.heads, e.depth,
+                           back.dp, nothing_to_ask{});
       back.slopes(count);
       back.keep(first, count);
       edge_sums<T, Arch>(e.term, edges.own, edges.rows, count, e.heads, e.depth, back.dp, own,
@@ -136,10 +136,7 @@ HEED_NOINLINE void gatv2_backward_any(const gatv2& spec, const transposed& by, c
     learned = a.template take<T>(tasks * width);
     sum = a.template take<double>(std::max(width, broadcast::sums(to.spec.null)));
   };
-  arena_size size;
-  pieces(size);
-  memory.shared().reserve(size.bytes());
-  pieces(memory.shared());
+  lay_out(memory.shared(), pieces);
   load_learned(spec.weight, weight);
   edges.weight = sources.weight = weight;
   sources.slopes.kept = back.kept;

@@ -92,10 +92,7 @@ HEED_NOINLINE void aggregate_any(const gin_pna_problem& p, const result& out,
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
   const gin_pna_forward<T, Arch> work{{p, false}, out};
   node_visit<T> visit(p.graph(), work.state());
-  arena_size size;
-  visit.take(size);
-  memory.shared().reserve(size.bytes());
-  visit.take(memory.shared());
+  lay_out(memory.shared(), [&](auto& from) { visit.take(from); });
   visit.run(work, executor, memory);
 }
 

@@ -33,15 +33,12 @@ HEED_NOINLINE void aggregate_backward(const gin_pna_problem& p, const transposed
   node_visit<T> down(p.graph(), first.state()), along(p.graph(), 0);
   node_visit<T> up(by_source, heads * p.depth());
   const index tasks = std::max<index>(1, down.tasks());
-  const auto lay_out = [&](auto& from) {
+  const auto pieces = [&](auto& from) {
     first.nodes = from.template take<T>(nodes * heads * gin_pna_node<T>::size(p));
     first.self = from.template take<T>(tasks * heads);
     down.take(from), along.take(from), up.take(from);
   };
-  arena_size size;
-  lay_out(size);
-  memory.shared().reserve(size.bytes());
-  lay_out(memory.shared());
+  lay_out(memory.shared(), pieces);
   std::fill_n(first.self, tasks * heads, T(0));
   down.run(first, executor, memory);
   if (to.spec.weights.present())

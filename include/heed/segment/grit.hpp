@@ -36,17 +36,14 @@ HEED_NOINLINE void grit_any(const grit_problem& p, const grit_outputs& to,
   const grit_edges<T, Arch> edges(p, to.edge);
   T *kept = nullptr, *both = nullptr, *value = nullptr;
   edge_outputs inner{to.out, to.lse};
-  const auto lay_out = [&](auto& from) {
+  const auto pieces = [&](auto& from) {
     both = from.template take<T>(product ? nodes * heads * sums : 0);
     value = from.template take<T>(product ? heads * depth * width : 0);
     if (product) inner.out = view<T>(both, {1, heads, nodes, sums}, {0, sums, heads * sums, 1});
     const segment_loop<T, Arch, grit_edges<T, Arch>> loop(p.graph(), edges, heads, sums, {}, inner);
     kept = from.template take<T>(loop.kept());
   };
-  arena_size size;
-  lay_out(size);
-  memory.shared().reserve(size.bytes());
-  lay_out(memory.shared());
+  lay_out(memory.shared(), pieces);
   segment_loop<T, Arch, grit_edges<T, Arch>>(p.graph(), edges, heads, sums, {}, inner)
       .run(executor, memory, kept);
   if (!product) return;

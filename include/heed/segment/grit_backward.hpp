@@ -51,7 +51,7 @@ HEED_NOINLINE void grit_backward(const grit_saved& p, const grit_gradients& to,
   const index tasks = std::max<index>(1, down.tasks());
   const index learned = heads * depth * (1 + (product ? width : 0));
   grit_kept<T> kept{};
-  const auto lay_out = [&](auto& from) {
+  const auto pieces = [&](auto& from) {
     kept.weights = from.template take<T>(edges * heads);
     kept.slopes = from.template take<T>(edges * heads);
     kept.turned = from.template take<T>(product ? nodes * heads * depth : 0);
@@ -59,10 +59,7 @@ HEED_NOINLINE void grit_backward(const grit_saved& p, const grit_gradients& to,
     kept.learned = from.template take<T>(tasks * learned);
     down.take(from), up.take(from);
   };
-  arena_size size;
-  lay_out(size);
-  memory.shared().reserve(size.bytes());
-  lay_out(memory.shared());
+  lay_out(memory.shared(), pieces);
   if (product)
     for (index h = 0; h < heads; ++h)
       for (index c = 0; c < depth; ++c)

@@ -20,11 +20,10 @@
 #pragma once
 
 #include <heed/core/broadcast.hpp>
-#include <heed/core/executor.hpp>
-#include <heed/segment/cuts.hpp>
 #include <heed/segment/kernels.hpp>
 #include <heed/segment/problem.hpp>
 #include <heed/segment/state.hpp>
+#include <heed/segment/walk.hpp>
 
 namespace heed::detail {
 
@@ -44,40 +43,26 @@ template <class T, class Arch, class Edges> class segment_loop {
         direct_(to.out.type == element_of<T>::value && to.out.stride[3] == 1) {}
 
   // Elements of T that `run` needs from the shared arena.
-  index kept() const { return cuts_.any() ? 2 * cuts_.tasks() * state::size(heads_, width_) : 0; }
+  index kept() const { return kept_parts(cuts_) * state::size(heads_, width_); }
 
   void run(const executor_ref& executor, workspace& memory, T* kept) const {
     if (graph_->nodes() == 0 || heads_ == 0) return;
-    arena_size size;
-    work<arena_size> sized(*this, size);
-    memory.crew(executor.workers());
-    const index slot = state::size(heads_, width_);
-    executor.for_each(cuts_.tasks(), [&](index task, index worker) {
-      arena& a = memory.worker(worker);
-      a.reserve(size.bytes());
-      work<arena> w(*this, a);
-      const auto [first, last] = cuts_.edges(task);
-      w.edges.start(first, last);
-      cuts_.for_each(task, [&](const segment_part& part) {
-        const state to = part.whole()
-                             ? w.own
-                             : state::at(kept + (2 * task + part.starts) * slot, heads_, width_);
-        gather(w, part, to);
-        if (part.whole()) finish(part.node, to, w.row);
-      });
-    });
-    if (!cuts_.any()) return;
-    executor.for_each(cuts_.tasks(), [&](index task, index worker) {
-      cuts_.for_merge(task, [&](index node, index first) {
-        arena& a = memory.worker(worker);
-        a.reserve(size.bytes());
-        work<arena> w(*this, a);
-        const state all = state::at(kept + (2 * first + 1) * slot, heads_, width_);
-        for (index t = first + 1; t <= task; ++t)
-          all.merge(state::at(kept + 2 * t * slot, heads_, width_));
-        finish(node, all, w.row);
-      });
-    });
+    const auto left = [&](index task, bool starts) {
+      return state::at(kept + kept_part(task, starts) * state::size(heads_, width_), heads_,
+                       width_);
+    };
+    walk(
+        cuts_, executor, memory, [&]<class Arena>(Arena& a) { return work<Arena>(*this, a); },
+        [&](work<arena>& w, index task, const segment_part& part) {
+          const state to = part.whole() ? w.own : left(task, part.starts);
+          gather(w, part, to);
+          if (part.whole()) finish(part.node, to, w.row);
+        },
+        [&](work<arena>& w, index task, index node, index first) {
+          const state all = left(first, true);
+          for (index t = first + 1; t <= task; ++t) all.merge(left(t, false));
+          finish(node, all, w.row);
+        });
   }
 
  private:
@@ -92,6 +77,7 @@ template <class T, class Arch, class Edges> class segment_loop {
                         loop.width_)),
           s(a.template take<T>(loop.heads_ * segment_block)),
           row(a.template take<T>(std::max(loop.heads_, loop.width_))) {}
+    void start(index first, index last) { edges.start(first, last); }
   };
 
   void gather(work<arena>& w, const segment_part& part, const state& to) const {

@@ -3,10 +3,7 @@
 // for each part, and the states are merged in their order. Same bits for any number of threads.
 #pragma once
 
-#include <heed/core/executor.hpp>
-#include <heed/core/workspace.hpp>
-#include <heed/segment/cuts.hpp>
-#include <optional>
+#include <heed/segment/walk.hpp>
 
 namespace heed::detail {
 
@@ -33,47 +30,39 @@ template <class T> class node_visit {
 
   index tasks() const { return cuts_.tasks(); }
   template <class Memory> void take(Memory& from) {
-    parts_ = from.template take<T>(cuts_.any() ? 2 * tasks() * state_ : 0);
+    parts_ = from.template take<T>(kept_parts(cuts_) * state_);
   }
 
   template <node_work<T> Work>
   void run(const Work& work, const executor_ref& executor, workspace& memory) const {
-    memory.crew(executor.workers());
-    executor.for_each(tasks(), [&](index task, index worker) {
-      scratch<Work> own(memory.worker(worker), work, state_);
-      cuts_.for_each(task, [&](const segment_part& p) {
-        T* const state = p.whole() ? own.state : part(task, p.starts);
-        work.begin(state);
-        work.edges(*own.rooms, state, p.node, p.first, p.last);
-        if (p.whole()) work.finish(*own.rooms, state, p.node, task);
-      });
-    });
-    if (!cuts_.any()) return;
-    executor.for_each(tasks(), [&](index task, index worker) {
-      cuts_.for_merge(task, [&](index node, index first) {
-        scratch<Work> own(memory.worker(worker), work, state_);
-        T* const state = part(first, true);
-        for (index t = first + 1; t <= task; ++t) work.merge(state, part(t, false));
-        work.finish(*own.rooms, state, node, task);
-      });
-    });
+    const auto left = [&](index task, bool starts) {
+      return parts_ + kept_part(task, starts) * state_;
+    };
+    using own = scratch<Work>;
+    walk(
+        cuts_, executor, memory, [&](auto& from) { return own(from, work, state_); },
+        [&](own& w, index task, const segment_part& p) {
+          T* const state = p.whole() ? w.state : left(task, p.starts);
+          work.begin(state);
+          work.edges(w.rooms, state, p.node, p.first, p.last);
+          if (p.whole()) work.finish(w.rooms, state, p.node, task);
+        },
+        [&](own& w, index task, index node, index first) {
+          T* const state = left(first, true);
+          for (index t = first + 1; t <= task; ++t) work.merge(state, left(t, false));
+          work.finish(w.rooms, state, node, task);
+        });
   }
 
  private:
   template <class Work> struct scratch {
-    T* state = nullptr;
-    std::optional<typename Work::rooms> rooms;
-    scratch(arena& from, const Work& work, index size) {
-      arena_size sum;
-      sum.take<T>(size);
-      typename Work::rooms(sum, work);
-      from.reserve(sum.bytes());
-      state = from.take<T>(size);
-      rooms.emplace(from, work);
-    }
+    T* state;
+    typename Work::rooms rooms;
+    template <class Memory>
+    scratch(Memory& from, const Work& work, index size)
+        : state(from.template take<T>(size)), rooms(from, work) {}
+    void start(index, index) {}
   };
-  // A task has at most two parts of nodes that are cut: one that starts in it, one that does not.
-  T* part(index task, bool starts) const { return parts_ + (2 * task + (starts ? 1 : 0)) * state_; }
 
   segment_cuts cuts_;
   index state_;

@@ -77,15 +77,12 @@ inline void rrwp(const csr& graph, const csr& pairs, const rrwp_outputs& to,
     arena& from = memory.worker(worker);
     double *now = nullptr, *next = nullptr, *p = nullptr;
     index *reached = nullptr, *coming = nullptr;
-    const auto lay_out = [&](auto& a) {
+    const auto pieces = [&](auto& a) {
       now = a.template take<double>(nodes), next = a.template take<double>(nodes);
       reached = a.template take<index>(nodes), coming = a.template take<index>(nodes);
       p = a.template take<double>((most + 1) * steps);
     };
-    arena_size size;
-    lay_out(size);
-    from.reserve(size.bytes());
-    lay_out(from);
+    detail::lay_out(from, pieces);
     std::fill_n(now, nodes, 0.0), std::fill_n(next, nodes, 0.0);
     detail::random_walk walk{graph, now, next, reached, coming};
     for (index i = task * rows; i < std::min(nodes, (task + 1) * rows); ++i) {

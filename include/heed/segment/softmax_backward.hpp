@@ -149,10 +149,7 @@ HEED_NOINLINE void softmax_backward_any(const segment_softmax& spec, const opera
     kept = a.template take<T>(first.kept());
     sum = a.template take<double>(sums);
   };
-  arena_size size;
-  pieces(size);
-  memory.shared().reserve(size.bytes());
-  pieces(memory.shared());
+  lay_out(memory.shared(), pieces);
   first.run(executor, memory, kept);
   second.run(executor, memory, kept);
   const auto by_node = [&](const operand& table, const result& g, const auto& share) {

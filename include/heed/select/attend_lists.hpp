@@ -38,10 +38,7 @@ HEED_NOINLINE void attend_lists_any(const gathered& g, const Spec& spec, const o
   };
   list_workspace own;
   list_workspace& memory = scratch ? *scratch : own;
-  arena_size size;
-  take(size);
-  memory.rows.reserve(size.bytes());
-  take(memory.rows);
+  lay_out(memory.rows, take);
 
   rows.place();
   for (index list = 0; list < rows.lists();) {

@@ -55,10 +55,7 @@ HEED_NOINLINE void attend_lists_backward_any(const gathered& g, const Spec& spec
   };
   list_workspace own;
   list_workspace& memory = scratch ? *scratch : own;
-  arena_size size;
-  take(size);
-  memory.rows.reserve(size.bytes());
-  take(memory.rows);
+  lay_out(memory.rows, take);
 
   rows.place();
   const auto all = rows.wave_at(0);
