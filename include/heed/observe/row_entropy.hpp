@@ -15,6 +15,7 @@
 #include <cmath>
 #include <heed/normalizer/concept.hpp>
 #include <heed/observe/lanes.hpp>
+#include <heed/simd/log.hpp>
 
 namespace heed {
 

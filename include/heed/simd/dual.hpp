@@ -4,6 +4,7 @@
 #pragma once
 
 #include <heed/simd/exp2.hpp>
+#include <heed/simd/log.hpp>
 
 namespace heed::simd {
 

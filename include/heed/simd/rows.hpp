@@ -78,6 +78,17 @@ template <class Arch, class T> T dot_row(const T* x, const T* y, const T* z, ind
   return total;
 }
 
+// y[i] = a · y[i] + b · x[i]
+template <class Arch, class T> void blend(T a, T b, const T* x, index count, T* y) {
+  using B = batch<T, Arch>;
+  constexpr index W = width<T, Arch>;
+  index i = 0;
+  for (; i + W <= count; i += W)
+    simd::store(y + i,
+                simd::fma(B(b), simd::load<T, Arch>(x + i), B(B(a) * simd::load<T, Arch>(y + i))));
+  for (; i < count; ++i) y[i] = a * y[i] + b * x[i];
+}
+
 // y[i] += a · x[i]
 template <class Arch, class T> void add_scaled(T a, const T* x, index count, T* y) {
   using B = batch<T, Arch>;

@@ -79,6 +79,8 @@ template <class T, class Arch> struct shape {
   static constexpr index picked_keys = 16;
   // Packed keys and values of the kv heads in flight when several workers share them, bytes.
   static constexpr index in_flight = index{16} << 20;
+  // Driver `rows`: what the scores of a block may take before it gets fewer lanes, bytes: half of L2.
+  static constexpr index row_bytes = index{1} << 19;
   // Rows this far apart (bytes) hit the same cache sets: such operands are packed.
   static constexpr index packed_stride = 512;
   // Below this many queries a head, packing values costs more than it saves.

@@ -33,11 +33,28 @@
 #define HEED_INLINE_LAMBDA
 #endif
 
+// Names that xsimd leaves out where it has no backend; templates below mention them.
+#if defined(XSIMD_NO_SUPPORTED_ARCHITECTURE)
+namespace xsimd {
+template <class C, class B> B select(const C&, const B&, const B&) = delete;
+template <class C> bool any(const C&) = delete;
+template <class B> B nearbyint_as_int(const B&) = delete;
+template <class B> B to_float(const B&) = delete;
+template <class To, class B> To bitwise_cast(const B&) = delete;
+}  // namespace xsimd
+#endif
+
 namespace heed::simd {
 
 // One lane, plain loops: separates engine bugs from SIMD bugs and runs where xsimd has no backend.
-struct scalar {};
-using best = xsimd::default_arch;
+struct scalar {
+  // As xsimd's; last in a list of architectures.
+  static constexpr unsigned version() noexcept { return 0; }
+  static constexpr const char* name() noexcept { return "scalar"; }
+};
+// What the flags of this compilation allow.
+using best = std::conditional_t<xsimd::types::has_simd_register<float, xsimd::default_arch>::value,
+                                xsimd::default_arch, scalar>;
 
 template <class T, class Arch> struct traits {
   using batch = xsimd::batch<T, Arch>;
@@ -141,19 +158,6 @@ HEED_UNARY(erf)
 HEED_UNARY(nearbyint)
 #undef HEED_UNARY
 
-// By lanes on AVX-512: xsimd 8.1's does not compile there with g++.
-template <number T> T log(T x) { return std::log(x); }
-template <class T, class A> xsimd::batch<T, A> log(const xsimd::batch<T, A>& x) {
-  if constexpr (sizeof(x) == 64) {
-    T each[64 / sizeof(T)];
-    simd::store(each, x);
-    for (T& y : each) y = std::log(y);
-    return xsimd::batch<T, A>::load_unaligned(each);
-  } else {
-    return xsimd::log(x);
-  }
-}
-
 template <number T> T abs(T x) { return std::abs(x); }
 template <class T, class A> xsimd::batch<T, A> abs(const xsimd::batch<T, A>& x) {
   return xsimd::abs(x);
@@ -196,7 +200,8 @@ template <class B> HEED_INLINE void in_order([[maybe_unused]] B& b) {
 }
 
 // Hints only: all lines of `bytes` bytes, to L1 or, of locality 2, to L2.
-template <int Locality = 3> void prefetch([[maybe_unused]] const void* p, [[maybe_unused]] index bytes) {
+template <int Locality = 3>
+void prefetch([[maybe_unused]] const void* p, [[maybe_unused]] index bytes) {
 #if defined(__GNUC__)
   // g++ takes a function that only prefetches for one without effect, and drops calls of it.
   asm volatile("");

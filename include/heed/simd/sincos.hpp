@@ -54,6 +54,10 @@ HEED_INLINE void sincos(const xsimd::batch<double, A>& x, xsimd::batch<double, A
   cosine = xsimd::select(swap, B(B(0.0) - s), c) * sign;
 }
 
+template <class T> HEED_INLINE void sincos(double x, double& sine, double& cosine) {
+  sine = std::sin(x), cosine = std::cos(x);
+}
+
 // Nearest floats of an array of doubles.
 template <class T, class Arch> HEED_INLINE void narrow(const double* in, index count, T* out) {
   index i = 0;
