@@ -165,6 +165,9 @@ TEST_CASE("scores far apart and far from zero") {
     heed::attend(heed::attention{.scale = 1}, heed::view<const float>(&q, {1, 1, 1, 1}),
                  heed::view<const float>(k, {1, 1, 3, 1}), heed::view<const float>(v, {1, 1, 3, 1}),
                  heed::view<float>(&out, {1, 1, 1, 1}));
-    CHECK(out == Approx((1 + 2 * std::exp(-1.0)) / (1 + std::exp(-1.0))));
+    // Without a fused multiply the product of a score and log2 e is rounded before the maximum is
+    // taken off.
+    const double rounding = heed::simd::fused ? 1e-5 : 2e-7 * (std::abs(double(base)) + 200);
+    CHECK(out == Approx((1 + 2 * std::exp(-1.0)) / (1 + std::exp(-1.0))).epsilon(rounding));
   }
 }
