@@ -18,12 +18,14 @@ struct same_row {
   heed::index width = 1;
 
   static constexpr bool exact = true;
-  constexpr bool operator()(const heed::position& at) const { return at.q / width == at.k / width; }
+  constexpr bool operator()(const heed::position& at) const {
+    return at.q >= 0 && at.q / width == at.k / width;  // negative: more queries than keys
+  }
   template <class F>
   constexpr void intervals(const heed::position& at, heed::index keys, F emit) const {
     const heed::index first = at.q / width * width;
     const heed::span s{first, std::min(first + width, keys)};
-    if (!s.empty()) emit(s);
+    if (at.q >= 0 && !s.empty()) emit(s);
   }
   void check(const heed::problem_shape&) const {
     if (width < 1) heed::check::fail("same_row", "width must be positive");

@@ -11,6 +11,7 @@
 #include <heed/attention/split.hpp>
 #include <heed/attention/stream.hpp>
 #include <heed/attention/turned.hpp>
+#include <heed/attention/whole_rows.hpp>
 #include <heed/core/check.hpp>
 
 namespace heed {
@@ -113,19 +114,23 @@ void run(const Spec& spec, const problem& p, const executor_ref& executor,
          const workspace_ref& scratch) {
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
-  if constexpr (split<T, Arch, Spec>::possible)
-    if (split<T, Arch, Spec>::suits(spec, p))
-      return split<T, Arch, Spec>(spec, p).run(executor, memory);
-  if constexpr (sliding<T, Arch, Spec>::possible)
-    if (sliding<T, Arch, Spec>::suits(spec, p))
-      return sliding<T, Arch, Spec>(spec, p).run(executor, memory);
-  if constexpr (patches<T, Arch, Spec>::possible)
-    if (patches<T, Arch, Spec>::suits(spec, p))
-      return patches<T, Arch, Spec>(spec, p).run(executor, memory);
-  if constexpr (lists_blocks<decltype(Spec::mask)>)
-    run_listed<T, Arch>(spec, p, executor, memory);
-  else
-    stream<T, Arch, Spec>(spec, p).run(executor, memory);
+  if constexpr (needs_rows<Spec>) {
+    whole_rows<T, Arch, Spec>(spec, p).run(executor, memory);
+  } else {
+    if constexpr (split<T, Arch, Spec>::possible)
+      if (split<T, Arch, Spec>::suits(spec, p))
+        return split<T, Arch, Spec>(spec, p).run(executor, memory);
+    if constexpr (sliding<T, Arch, Spec>::possible)
+      if (sliding<T, Arch, Spec>::suits(spec, p))
+        return sliding<T, Arch, Spec>(spec, p).run(executor, memory);
+    if constexpr (patches<T, Arch, Spec>::possible)
+      if (patches<T, Arch, Spec>::suits(spec, p))
+        return patches<T, Arch, Spec>(spec, p).run(executor, memory);
+    if constexpr (lists_blocks<decltype(Spec::mask)>)
+      run_listed<T, Arch>(spec, p, executor, memory);
+    else
+      stream<T, Arch, Spec>(spec, p).run(executor, memory);
+  }
 }
 
 // Any call, its types erased.
@@ -149,7 +154,7 @@ HEED_INLINE bool attend_few(const Spec& spec, const view<Q>& q, const view<K>& k
   constexpr bool same =
       (std::is_same_v<std::remove_const_t<Q>, T> && std::is_same_v<std::remove_const_t<K>, T> &&
        std::is_same_v<std::remove_const_t<V>, T>);
-  if constexpr (plain_rows<Spec> && same) {
+  if constexpr (plain_rows<Spec> && !needs_rows<Spec> && same) {
     using driver = few<T, Arch, Spec>;
     const typename driver::operands x{{q.data, q.extent, q.stride},
                                       {k.data, k.extent, k.stride},

@@ -4,9 +4,11 @@
 
 #include <heed/attention/attend.hpp>
 #include <heed/attention/backward.hpp>
+#include <heed/attention/dense_rows.hpp>
 #include <heed/attention/patches_backward.hpp>
 #include <heed/attention/sliding_backward.hpp>
 #include <heed/attention/turned_backward.hpp>
+#include <heed/attention/whole_rows_backward.hpp>
 
 namespace heed {
 
@@ -61,20 +63,6 @@ inline void check_backward(const problem& p, const backward_operands& x, const o
   if (x.d_lse.present()) same("d_lse", x.d_lse, rows, "d_lse must be [B,H,Lq]");
 }
 
-template <class T> view<T> dense_rows(std::vector<T>& memory, const extents& e) {
-  memory.resize(static_cast<std::size_t>(e[0] * e[1] * e[2] * e[3]));
-  return {memory.data(), e, {e[1] * e[2] * e[3], e[2] * e[3], e[3], 1}};
-}
-
-template <class T> void store_dense(const std::vector<T>& from, const result& to) {
-  const extents& e = to.extent;
-  const T* row = from.data();
-  for (index b = 0; b < e[0]; ++b)
-    for (index h = 0; h < e[1]; ++h)
-      for (index l = 0; l < e[2]; ++l, row += e[3])
-        simd::store_row(to.type, row, e[3], to.row(b, h, l), to.stride[3]);
-}
-
 // Any call, its types erased.
 template <class T, class Arch, class Spec>
   requires(!has_driver<decltype(Spec::weights)>)
@@ -113,40 +101,46 @@ HEED_NOINLINE void attend_backward_any(const Spec& spec, const operand& q, const
   tensors.batch = q.extent[0];
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
-  if constexpr (sliding_backward<T, Arch, Spec>::possible)
-    if (sliding_backward<T, Arch, Spec>::suits(spec, p, x, to.spec)) {
-      std::vector<T> lse_memory, ignored;
-      operand lse = forward.lse;
-      if (!reuse || !lse.present()) {
-        outputs forward_again{reuse ? result(dense_rows(ignored, shape)) : again.out,
-                              dense_rows(lse_memory, {shape[0], shape[1], shape[2], 1})};
-        run<T, Arch>(plain, checked(plain, q, k, v, forward_again), executor, scratch);
-        lse = forward_again.lse;
-      }
-      return sliding_backward<T, Arch, Spec>(spec, p, x, lse).run(executor, memory);
-    }
-  row_states<T> states(tensors);
-  if (!reuse || !logarithmic || !forward.lse.present()) {
-    again.observe = &states;
-    std::vector<T> ignored;
-    if (reuse) again.out = dense_rows(ignored, shape);
-    const problem replayed = checked(plain, q, k, v, again);
-    if constexpr (lists_blocks<decltype(Spec::mask)>)
-      run_listed<T, Arch>(plain, replayed, executor, memory);
-    else
-      stream<T, Arch, decltype(plain)>(plain, replayed).run(executor, memory);
-    if constexpr (logarithmic) states.to_lse(spec.normalizer);
+  if constexpr (needs_rows<Spec>) {
+    if (transformed) run<T, Arch>(plain, checked(plain, q, k, v, again), executor, memory);
+    row_states<T> unused(problem_shape{});
+    return whole_rows_backward<T, Arch, Spec>(spec, p, x, to.spec, unused).run(executor, memory);
   } else {
-    states.read(forward.lse);
+    if constexpr (sliding_backward<T, Arch, Spec>::possible)
+      if (sliding_backward<T, Arch, Spec>::suits(spec, p, x, to.spec)) {
+        std::vector<T> lse_memory, ignored;
+        operand lse = forward.lse;
+        if (!reuse || !lse.present()) {
+          outputs forward_again{reuse ? result(dense_rows(ignored, shape)) : again.out,
+                                dense_rows(lse_memory, {shape[0], shape[1], shape[2], 1})};
+          run<T, Arch>(plain, checked(plain, q, k, v, forward_again), executor, scratch);
+          lse = forward_again.lse;
+        }
+        return sliding_backward<T, Arch, Spec>(spec, p, x, lse).run(executor, memory);
+      }
+    row_states<T> states(tensors);
+    if (!reuse || !logarithmic || !forward.lse.present()) {
+      again.observe = &states;
+      std::vector<T> ignored;
+      if (reuse) again.out = dense_rows(ignored, shape);
+      const problem replayed = checked(plain, q, k, v, again);
+      if constexpr (lists_blocks<decltype(Spec::mask)>)
+        run_listed<T, Arch>(plain, replayed, executor, memory);
+      else
+        stream<T, Arch, decltype(plain)>(plain, replayed).run(executor, memory);
+      if constexpr (logarithmic) states.to_lse(spec.normalizer);
+    } else {
+      states.read(forward.lse);
+    }
+    if constexpr (patches_backward<T, Arch, Spec>::possible)
+      if (patches_backward<T, Arch, Spec>::suits(spec, p, x, to.spec))
+        return patches_backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
+    if constexpr (lists_blocks<decltype(Spec::mask)>)
+      if constexpr (turned_backward<T, Arch, Spec>::possible)
+        if (turned_backward<T, Arch, Spec>::suits(spec, p, x, to.spec))
+          return turned_backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
+    backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
   }
-  if constexpr (patches_backward<T, Arch, Spec>::possible)
-    if (patches_backward<T, Arch, Spec>::suits(spec, p, x, to.spec))
-      return patches_backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
-  if constexpr (lists_blocks<decltype(Spec::mask)>)
-    if constexpr (turned_backward<T, Arch, Spec>::possible)
-      if (turned_backward<T, Arch, Spec>::suits(spec, p, x, to.spec))
-        return turned_backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
-  backward<T, Arch, Spec>(spec, p, x, to.spec, states).run(executor, memory);
 }
 template <class T, class Arch, class Spec>
   requires has_driver<decltype(Spec::weights)>

@@ -58,10 +58,8 @@ template <class T, class Arch, class Spec> class backward : backward_rows<T, Arc
     const index workers = executor.workers(), size = head_bytes_ * group;
     const index wave = std::clamp<index>(tuned::in_flight / std::max<index>(size, 1),
                                          std::min(workers, heads), std::max<index>(heads, 1));
-    scratch.crew(workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size + sums_.bytes()));
-    for (index i = 0; i < workers; ++i)
-      scratch.worker(i).reserve(static_cast<std::size_t>(task_bytes()));
+    scratch.crew(workers, static_cast<std::size_t>(task_bytes()));
     std::byte* const base = scratch.shared().data();
     sums_.start(base + wave * size);
 

@@ -96,11 +96,9 @@ template <class T, class Arch, class Spec, class Blocks = none> class stream {
     const index tasks = blocks_ * chunks_;
     const index wave =
         workers == 1 ? 1 : std::clamp<index>(tuned::in_flight / std::max<index>(size, 1), 1, heads);
-    scratch.crew(workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size));
     std::byte* const packed = scratch.shared().data();
-    for (index i = 0; i < workers; ++i)
-      scratch.worker(i).reserve(static_cast<std::size_t>(task_bytes()));
+    scratch.crew(workers, static_cast<std::size_t>(task_bytes()));
 
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first);

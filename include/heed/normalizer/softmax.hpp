@@ -9,6 +9,7 @@
 
 #include <heed/normalizer/concept.hpp>
 #include <heed/simd/lanes.hpp>
+#include <heed/simd/log.hpp>
 #include <limits>
 
 namespace heed {

@@ -8,6 +8,7 @@
 #include <heed/attention/attend.hpp>
 #include <heed/heads/grouped.hpp>
 #include <heed/normalizer/elementwise.hpp>
+#include <heed/score/row_queries.hpp>
 #include <vector>
 
 namespace heed::reference {
@@ -55,15 +56,46 @@ template <class Spec> double similarity(const Spec& spec, const row& q, const ro
   return s;
 }
 
+// The scores of the keys that a query sees; q is not scaled.
+template <class S>
+void modify_row(const S& f, double* s, const std::vector<heed::position>& pairs, const row& q) {
+  if constexpr (is_chain<S>) {
+    modify_row(f.first, s, pairs, q);
+    modify_row(f.second, s, pairs, q);
+  } else if constexpr (heed::detail::modifies_rows<S>) {
+    if (pairs.empty()) return;
+    const auto keys = static_cast<index>(pairs.size());
+    const heed::position& at = pairs.front();
+    row scratch(static_cast<std::size_t>(f.scratch(index{1}, keys)));
+    f.template modify_rows<simd::scalar>(
+        row_scores<double>{.s = s,
+                           .heads = 1,
+                           .keys = keys,
+                           .rows = 1,
+                           .pitch = 1,
+                           .head_pitch = keys,
+                           .first = 0,
+                           .own = 1,
+                           .b = at.b,
+                           .h = at.h,
+                           .q = at.q,
+                           .row = at.row,
+                           .k = at.k},
+        row_queries<double>{.q = q.data(), .pitch = 1, .factor = 1}, scratch.data());
+  } else {
+    for (std::size_t j = 0; j < pairs.size(); ++j) s[j] = modified(f, s[j], pairs[j]);
+  }
+}
+
 // Edits of the weights of keys, which are the last ones of the row: extra slots go first.
 template <class W>
 void edit_weights([[maybe_unused]] const W& policy, [[maybe_unused]] double finish,
-                  [[maybe_unused]] const std::vector<position>& pairs,
+                  [[maybe_unused]] const std::vector<heed::position>& pairs,
                   [[maybe_unused]] row& weights) {
   [[maybe_unused]] const std::size_t extra = weights.size() - pairs.size();
   if constexpr (scales_weights<W, simd::scalar, double>) {
     for (std::size_t j = 0; j < pairs.size(); ++j) {
-      const position& x = pairs[j];
+      const heed::position& x = pairs[j];
       scale_weights<simd::scalar>(policy,
                                   tile{.b = x.b,
                                        .h = x.h,
@@ -84,18 +116,60 @@ void edit_weights([[maybe_unused]] const W& policy, [[maybe_unused]] double fini
   }
 }
 
+// Scores become weights, still to be multiplied by what is returned.
+template <class N>
+double normalise(const N& given, const heed::position& at, [[maybe_unused]] index keys,
+                 [[maybe_unused]] const std::vector<heed::position>& pairs, row& weights,
+                 row_state<double>& state) {
+  if constexpr (heed::detail::takes_rows<N>) {
+    static_assert(!heed::detail::takes_all_queries<N>, "the oracle knows one query at a time");
+    row all(static_cast<std::size_t>(keys), masked<double>);
+    for (std::size_t j = 0; j < pairs.size(); ++j)
+      all[static_cast<std::size_t>(pairs[j].k)] = weights[j];
+    row scratch(static_cast<std::size_t>(given.scratch(keys, 1)));
+    given.template solve<simd::scalar>(row_scores<double>{.s = all.data(),
+                                                          .heads = 1,
+                                                          .keys = keys,
+                                                          .rows = 1,
+                                                          .pitch = 1,
+                                                          .head_pitch = keys,
+                                                          .first = 0,
+                                                          .own = 1,
+                                                          .b = at.b,
+                                                          .h = at.h,
+                                                          .q = at.q,
+                                                          .row = at.row,
+                                                          .k = 0},
+                                       scratch.data());
+    for (std::size_t j = 0; j < pairs.size(); ++j)
+      weights[j] = all[static_cast<std::size_t>(pairs[j].k)];
+    return 1;
+  } else {
+    const auto& normalizer = steps_of(given);
+    state = normalizer.template start<double>(row_position{at.b, at.h, at.q, at.row});
+    double factor = 1;
+    if (!weights.empty())
+      normalizer.template absorb<simd::scalar>(weights.data(), index{1},
+                                               static_cast<index>(weights.size()), state, factor);
+    return normalizer.finish(state);
+  }
+}
+
 template <class Spec>
 void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, index i) {
+  static_assert(!heed::detail::mixes_heads<decltype(Spec::weights)>,
+                "the oracle knows one head at a time: heed/reference/heads has mixed ones");
   const problem_shape& shape = p.shape;
   const index kv = kv_head_of(h, shape);
-  const position at{s.b, h, i + s.offset, 0, s.row + i, 0};
+  const heed::position at{s.b, h, i + s.offset, 0, s.row + i, 0};
   row q = loaded(p.q, s.batch, h, s.row + i);
   q = rewritten_query(spec, q, shape.depth, {s.b, h, at.q, at.row});
+  const row unscaled = q;
   for (double& x : q) x *= p.scale;
 
   row weights;
   std::vector<row> values;
-  std::vector<position> pairs;
+  std::vector<heed::position> pairs;
   if constexpr (!std::is_same_v<decltype(Spec::extra), none>)
     for (index j = 0; j < spec.extra.slots(); ++j) {
       row k(static_cast<std::size_t>(packed_width(spec.similarity, shape.depth))),
@@ -106,7 +180,7 @@ void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, 
       values.push_back(v);
     }
   for (index j = 0; j < s.keys; ++j) {
-    position pair = at;
+    heed::position pair = at;
     pair.k = j, pair.slot = s.slot + j;
     if (!spec.mask(pair)) continue;
     row k = loaded(p.k, s.batch, kv, pair.slot), v = loaded(p.v, s.batch, kv, pair.slot);
@@ -114,20 +188,15 @@ void attend_row(const Spec& spec, const problem& p, const sequence& s, index h, 
                                       row_position{s.b, kv, j, pair.slot});
     simd::transform_row<simd::scalar>(spec.value, v.data(), shape.value_depth,
                                       row_position{s.b, kv, j, pair.slot});
-    weights.push_back(modified(
-        spec.score,
-        similarity(spec, q, rewritten_key(spec, k, shape.depth, {s.b, kv, j, pair.slot})), pair));
+    weights.push_back(
+        similarity(spec, q, rewritten_key(spec, k, shape.depth, {s.b, kv, j, pair.slot})));
     values.push_back(v);
     pairs.push_back(pair);
   }
+  modify_row(spec.score, weights.data() + (weights.size() - pairs.size()), pairs, unscaled);
 
-  const auto& normalizer = steps_of(spec.normalizer);
-  row_state<double> state = normalizer.template start<double>(row_position{s.b, h, at.q, at.row});
-  double factor = 1;
-  if (!weights.empty())
-    normalizer.template absorb<simd::scalar>(weights.data(), index{1},
-                                             static_cast<index>(weights.size()), state, factor);
-  const double finish = normalizer.finish(state);
+  row_state<double> state{};
+  const double finish = normalise(spec.normalizer, at, s.keys, pairs, weights, state);
   edit_weights(spec.weights, finish, pairs, weights);
   row out(static_cast<std::size_t>(shape.value_depth));
   for (std::size_t j = 0; j < weights.size(); ++j)

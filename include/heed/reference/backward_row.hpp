@@ -68,7 +68,7 @@ template <class F> row transformed(const F& f, row x, const row_position& at) {
 }
 
 struct backward_pair {
-  position at{};
+  heed::position at{};
   bool extra = false;
   row k, v;                                      // rewritten
   double raw = 0, s = 0, p = 0, dp = 0, ds = 0;  // ds by s
@@ -151,7 +151,7 @@ backward_row trace(const Spec& spec, const problem& p, const operand& d_out, con
                                              x.state, factor);
   x.finish = normalizer.finish(x.state);
   static_assert(!has_driver<decltype(Spec::weights)>, "an edit of more than pairs");
-  std::vector<position> keys;
+  std::vector<heed::position> keys;
   for (const backward_pair& pair : x.pairs)
     if (!pair.extra) keys.push_back(pair.at);
   row edit(weights.size(), 1.0);
