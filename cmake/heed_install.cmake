@@ -13,7 +13,8 @@ write_basic_package_version_file(heedConfigVersion.cmake COMPATIBILITY SameMinor
                                  ARCH_INDEPENDENT)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/heedConfig.cmake
               ${CMAKE_CURRENT_BINARY_DIR}/heedConfigVersion.cmake
-              cmake/heed_dependencies.cmake
+              cmake/heed_dependencies.cmake cmake/heed_isa_sources.cmake
+              cmake/heed_isa_localise.cmake
         DESTINATION ${package_dir})
 
 # Dependencies given by folder have no .pc file: their paths go into Cflags.

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <vector>
 
+#include "sum.hpp"
+
 // Causal attention of two tokens: the first sees itself alone.
 int main() {
   const std::vector<float> q{1, 0, 0, 1}, k{1, 2, 3, 4}, v{5, 6, 7, 8};
@@ -21,6 +23,9 @@ int main() {
   const bool right = std::abs(out[0] - 5) < 1e-5f && std::abs(out[1] - 6) < 1e-5f &&
                      std::abs(out[2] - (5 + 2 * weight)) < 1e-5f &&
                      std::abs(out[3] - (6 + 2 * weight)) < 1e-5f;
+#if defined(CONSUMER_DISPATCHES)
+  if (heed::dispatch(sum{}, q.data(), 4) != 2) return 1;
+#endif
   std::printf("heed %d: %g %g %g %g\n", HEED_VERSION, out[0], out[1], out[2], out[3]);
   return right ? 0 : 1;
 }
