@@ -6,7 +6,7 @@ set -eu
 wanted='g++ cmake ninja-build git libxsimd-dev libeigen3-dev catch2 libbenchmark-dev
   libcli11-dev libstb-dev nlohmann-json3-dev pkg-config'
 if [ "${1-}" = --ci ]; then
-  wanted="$wanted clang-19 clang-tidy-19 libclang-rt-19-dev ccache"
+  wanted="$wanted clang-19 clang-tidy-19 libclang-rt-19-dev ccache reuse"
 fi
 
 missing=
