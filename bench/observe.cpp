@@ -10,6 +10,7 @@
 #include <heed/observe/columns.hpp>
 #include <heed/observe/group_mass.hpp>
 #include <heed/observe/observers.hpp>
+#include <heed/observe/relative_mass.hpp>
 #include <heed/observe/row_entropy.hpp>
 #include <heed/observe/row_top.hpp>
 #include <heed/observe/rows.hpp>
@@ -77,6 +78,7 @@ template <class Mask> void costs(trial& t, const Mask& mask) {
       top8(w.top(8), w.room("top8", form.queries, 8));
   heed::group_mass spans(w.spans, w.room("spans", form.queries, 4)),
       turns(w.modalities, w.room("turns", form.queries, 2));
+  heed::relative_mass near(w.room("near", form.queries, 33));
   heed::columns columns(w.some_keys, w.room("columns", form.queries, 8));
   heed::rows rows(w.some_rows, w.room("rows", 8, form.keys));
   heed::observers both(entropy, spans);
@@ -95,6 +97,7 @@ template <class Mask> void costs(trial& t, const Mask& mask) {
   add("row_top8", &top8);
   add("group_spans", &spans);
   add("group_turns", &turns);
+  add("relative16", &near);
   add("columns8", &columns);
   add("rows8", &rows);
   add("entropy_and_spans", &both);

@@ -180,6 +180,7 @@
 #include <heed/observe/kept_gradient.hpp>
 #include <heed/observe/lanes.hpp>
 #include <heed/observe/observers.hpp>
+#include <heed/observe/relative_mass.hpp>
 #include <heed/observe/row_entropy.hpp>
 #include <heed/observe/row_top.hpp>
 #include <heed/observe/rows.hpp>
@@ -252,6 +253,7 @@
 #include <heed/value/relational.hpp>
 #include <heed/value/relational_backward.hpp>
 #include <heed/value/relational_source.hpp>
+#include <heed/value/relative_symbols.hpp>
 #include <heed/version.hpp>
 #include <heed/weights/column_add.hpp>
 #include <heed/weights/column_scale.hpp>

@@ -63,18 +63,8 @@ class group_mass final : public observer {
       next = j + 1;
       while (next < at.keys && labels[next] == labels[j]) ++next;
       if (!grouped(labels[j])) continue;
-      T* const sum = sums + labels[j] * step;
-      detail::each_lane<T>(at.rows, [&]<class A>(A, index lane) HEED_INLINE_LAMBDA {
-        using B = simd::batch<T, A>;
-        const T* p = x.weights + lane;
-        B s[4] = {simd::load<T, A>(sum + lane), B(T(0)), B(T(0)), B(T(0))};
-        index i = j;
-        for (; i + 4 <= next; i += 4)
-          HEED_UNROLL for (int c = 0; c < 4; ++c) s[c] =
-              s[c] + simd::load<T, A>(p + (i + c) * at.pitch);
-        for (; i < next; ++i) s[0] = s[0] + simd::load<T, A>(p + i * at.pitch);
-        simd::store(sum + lane, B((s[0] + s[1]) + (s[2] + s[3])));
-      });
+      detail::add_keys(x.weights + j * at.pitch, at.pitch, next - j, at.rows,
+                       sums + labels[j] * step);
     }
   }
 

@@ -17,12 +17,7 @@ template <class Observer> class kept_gradient final : public observed_gradient {
 
   void add(const tile& at, const float*, float* dp) const override { each(at, dp); }
   void add(const tile& at, const double*, double* dp) const override { each(at, dp); }
-  double delta(const row_position& at) const override {
-    double sum = 0;
-    for (index i = 0; i < seen_.to_.extent[3]; ++i)
-      sum += *g_.lanes(at.b, at.h, i, at.row) * seen_.kept_.get(at.b, at.h, i, at.row);
-    return sum;
-  }
+  double delta(const row_position& at) const override { return g_.dot(at, seen_.kept_); }
 
  private:
   template <class T> void each(const tile& at, T* dp) const {

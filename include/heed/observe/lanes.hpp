@@ -99,6 +99,20 @@ template <class T> void rescale_lanes(const T* factor, index rows, index each, T
   });
 }
 
+// to[lane] += the weights of `keys` keys.
+template <class T> void add_keys(const T* p, index pitch, index keys, index rows, T* to) {
+  each_lane<T>(rows, [&]<class A>(A, index lane) HEED_INLINE_LAMBDA {
+    using B = simd::batch<T, A>;
+    const T* at = p + lane;
+    B s[4] = {simd::load<T, A>(to + lane), B(T(0)), B(T(0)), B(T(0))};
+    index i = 0;
+    for (; i + 4 <= keys; i += 4)
+      HEED_UNROLL for (int c = 0; c < 4; ++c) s[c] = s[c] + simd::load<T, A>(at + (i + c) * pitch);
+    for (; i < keys; ++i) s[0] = s[0] + simd::load<T, A>(at + i * pitch);
+    simd::store(to + lane, B((s[0] + s[1]) + (s[2] + s[3])));
+  });
+}
+
 inline void check_observed(const char* who, const char* name, const operand& x,
                            const extents& wanted) {
   if (x.extent != wanted || (!x.present() && wanted[0] * wanted[1] * wanted[2] * wanted[3] > 0))
@@ -123,6 +137,13 @@ class row_gradients {
   const double* lanes(index b, index h, index i, index row) const {
     if (extent_[0] == 1) b = 0;
     return of_.data() + ((b * extent_[1] + h) * extent_[3] + i) * extent_[2] + row;
+  }
+  // Σ_i g_i kept_i of a row
+  double dot(const row_position& at, const lane_memory& kept) const {
+    double sum = 0;
+    for (index i = 0; i < extent_[3]; ++i)
+      sum += *lanes(at.b, at.h, i, at.row) * kept.get(at.b, at.h, i, at.row);
+    return sum;
   }
   // dp[lane] += g of number i
   template <class T> void add(const tile& at, index i, T* dp) const {

@@ -3,7 +3,8 @@
 //
 //   R_i^{h,l} = c <q_i^l, T_i^{h,l}>,  T_i^{h,l} = Σ_j p_ij^h k_j^l
 //
-// [S, T] is one call over values [s, k¹ … k^R], and everything follows from its gradients:
+// [S, T] is one call over values [s, k¹ … k^R] (relative symbols watch it), and everything follows
+// from its gradients:
 //   dT^{h,l} = c dR^{h,l} q^l,  dq^l = c Σ_h dR^{h,l} T^{h,l},  dR = dO W_rᵀ,  dS = dO W_sᵀ
 // A pair costs 12 D + 6 (Ds + R Dr) flops a head, the forward call included; memory is linear in
 // the lengths, H (Ds + R Dr) numbers a query.
@@ -18,7 +19,7 @@ namespace heed {
 template <class Spec> struct relational_gradients {
   result dq{}, dk{};  // of the attention
   result d_relation_q{}, d_relation_k{}, dweight{};
-  result dsymbols{}, dsymbol_weight{};
+  result dsymbols{}, drelative_symbols{}, dsymbol_weight{};
   spec_gradients<Spec> spec{};
 };
 
@@ -86,6 +87,7 @@ void attend_relational_backward(const Spec& spec, const view<Q>& q, const view<K
   same("d_relation_q", to.d_relation_q, relations.q);
   same("d_relation_k", to.d_relation_k, relations.k);
   same("dweight", to.dweight, relations.weight), same("dsymbols", to.dsymbols, relations.symbols);
+  same("drelative_symbols", to.drelative_symbols, relations.relative_symbols);
   same("dsymbol_weight", to.dsymbol_weight, relations.symbol_weight);
   if (const extents& e = d_out.extent; !d_out.present() && e[0] * e[1] * e[2] * e[3] > 0)
     check::fail(who, "d_out must not be null");
@@ -94,13 +96,14 @@ void attend_relational_backward(const Spec& spec, const view<Q>& q, const view<K
   const extents& e = queries.extent;
   const index symbols = x.values.extent[3], count = relations.q.extent[1],
               depth = relations.q.extent[3], wide = symbols + count * depth;
-  std::vector<T> memory[8];
+  std::vector<T> memory[10];
   const auto values = detail::joined_values(x, memory[0]),
              sums = detail::dense_rows(memory[1], {e[0], e[1], e[2], wide}),
              d_sums = detail::dense_rows(memory[2], sums.extent),
              related = detail::dense_rows(memory[3], x.sums()),
              d_related = detail::dense_rows(memory[4], x.sums());
-  outputs forward{.out = sums};
+  detail::relative_symbols<T> apart(relations.relative_symbols, e);
+  outputs forward{.out = sums, .observe = apart.watcher()};
   if constexpr (has_lse<decltype(Spec::normalizer)>)
     forward.lse = detail::dense_rows(memory[5], {e[0], e[1], e[2], 1});
   const operand joined = values;
@@ -108,13 +111,21 @@ void attend_relational_backward(const Spec& spec, const view<Q>& q, const view<K
 
   workspace own;
   workspace& from = scratch.scratch ? *scratch.scratch : own;
-  detail::products<T, Arch> by(executor, from, std::max({wide, d_out.extent[3], count}));
+  detail::products<T, Arch> by(executor, from,
+                               std::max({wide, d_out.extent[3], count, x.symbol_depth(),
+                                         relations.relative_symbols.extent[2]}));
   by.multiply({{d_out, detail::transpose_of(relations.weight)}}, d_related);
-  if (symbols > 0) {
-    by.multiply({{d_out, detail::transpose_of(relations.symbol_weight)}},
-                d_sums.slice_channels(0, symbols));
-    if (to.dsymbol_weight.present())
-      by.multiply_rows(sums.slice_channels(0, symbols), d_out, to.dsymbol_weight);
+  const observed_gradient* observed = nullptr;
+  if (relations.symbol_weight.present()) {
+    const bool tokens = symbols > 0;
+    const auto s = tokens ? sums.slice_channels(0, symbols)
+                          : detail::dense_rows(memory[8], x.symbol_sums()),
+               ds = tokens ? d_sums.slice_channels(0, symbols)
+                           : detail::dense_rows(memory[9], x.symbol_sums());
+    apart.sum(by, s);
+    by.multiply({{d_out, detail::transpose_of(relations.symbol_weight)}}, ds);
+    if (to.dsymbol_weight.present()) by.multiply_rows(s, d_out, to.dsymbol_weight);
+    observed = apart.backward(by, ds, to.drelative_symbols);
   }
   // One relation and sequence a task: rows of dq^l belong to one.
   executor.for_each(e[0] * count, [&](index task, index) {
@@ -143,11 +154,14 @@ void attend_relational_backward(const Spec& spec, const view<Q>& q, const view<K
   view<T> dv{};
   if (to.d_relation_k.present() || to.dsymbols.present())
     dv = detail::dense_rows(memory[6], values.extent);
-  detail::attend_backward_any<T, Arch>(
-      spec, queries, keys, joined, saved{forward.out, forward.lse}, operand(d_sums),
-      gradients<Spec>{
-          .dq = to.dq, .dk = to.dk, .dv = dv.data ? result(dv) : result{}, .spec = to.spec},
-      executor, scratch);
+  detail::attend_backward_any<T, Arch>(spec, queries, keys, joined, saved{forward.out, forward.lse},
+                                       operand(d_sums),
+                                       gradients<Spec>{.dq = to.dq,
+                                                       .dk = to.dk,
+                                                       .dv = dv.data ? result(dv) : result{},
+                                                       .spec = to.spec,
+                                                       .observed = observed},
+                                       executor, scratch);
   memory[7].resize(static_cast<std::size_t>(std::max(symbols, depth)));
   if (to.dsymbols.present())
     detail::store_value_gradient(dv, 0, symbols, to.dsymbols, -1, memory[7].data());
