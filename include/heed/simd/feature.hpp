@@ -4,7 +4,7 @@
 //   struct { index width(index depth) const;  void operator()(auto* row, index depth) const;
 //            void backward(const auto* x, auto* dx, index depth) const; }
 // or, to use vectors, template <class Arch> void row(auto* row, index depth) const. Where queries
-// and keys differ the map has `query` and `key` in its place.
+// and keys differ the map has `query` and `key` in its place. A map may have `check(depth)`.
 #pragma once
 
 #include <heed/core/policy.hpp>

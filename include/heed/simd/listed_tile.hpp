@@ -4,8 +4,6 @@
 //
 //   listed_scores      S[j][lane]  = sum_c rows[at[j]][c] * Q[c][lane]      j < keys, c < depth
 //   listed_accumulate  O[d][lane] += sum_j P[j][lane] * rows[at[j]][d]      j < keys, d < channels
-//   listed_to_lanes    Q[c][lane]  = factor * rows[at[lane]][c]             c < columns
-//   listed_from_lanes  rows[at[lane]][c] = factor[lane] * O[c][lane]        c < columns
 //
 // Cost: one multiplication of addresses a row more than rows side by side take. One vector alone is
 // bound by its broadcasts, 8 and a load for 8 FMA; two and three are bound by FMA.
@@ -128,27 +126,17 @@ HEED_NOINLINE void listed_accumulate(const T* p, index pitch, index keys, const 
 template <class T, class Arch>
 void listed_scores(index vectors, const T* rows, index stride, const index* at, index keys,
                    const T* q, index pitch, index depth, T* s) {
-  switch (vectors) {
-    case 1:
-      return detail::listed_scores<T, Arch, 1>(rows, stride, at, keys, q, pitch, depth, s);
-    case 2:
-      return detail::listed_scores<T, Arch, 2>(rows, stride, at, keys, q, pitch, depth, s);
-    default:
-      return detail::listed_scores<T, Arch, 3>(rows, stride, at, keys, q, pitch, depth, s);
-  }
+  detail::with_constant<3>(vectors, [&]<int NV>(std::integral_constant<int, NV>) {
+    detail::listed_scores<T, Arch, NV>(rows, stride, at, keys, q, pitch, depth, s);
+  });
 }
 
 template <class T, class Arch>
 void listed_accumulate(index vectors, const T* p, index pitch, index keys, const T* rows,
                        index stride, const index* at, index channels, T* o) {
-  switch (vectors) {
-    case 1:
-      return detail::listed_accumulate<T, Arch, 1>(p, pitch, keys, rows, stride, at, channels, o);
-    case 2:
-      return detail::listed_accumulate<T, Arch, 2>(p, pitch, keys, rows, stride, at, channels, o);
-    default:
-      return detail::listed_accumulate<T, Arch, 3>(p, pitch, keys, rows, stride, at, channels, o);
-  }
+  detail::with_constant<3>(vectors, [&]<int NV>(std::integral_constant<int, NV>) {
+    detail::listed_accumulate<T, Arch, NV>(p, pitch, keys, rows, stride, at, channels, o);
+  });
 }
 
 // The same where a weight of exactly 0 hides its value, NaN and infinity included; no attempt at
@@ -157,70 +145,9 @@ template <class T, class Arch>
 HEED_NOINLINE void listed_accumulate_selected(index vectors, const T* p, index pitch, index keys,
                                               const T* rows, index stride, const index* at,
                                               index channels, T* o) {
-  using B = batch<T, Arch>;
-  constexpr index W = width<T, Arch>;
-  for (index d = 0; d < channels; ++d)
-    for (index lane = 0; lane < vectors * W; lane += W) {
-      B sum(T(0));
-      for (index j = 0; j < keys; ++j) {
-        const B weight = simd::load<T, Arch>(p + j * pitch + lane);
-        const B value(rows[at[j] * stride + d]);
-        sum = simd::select(weight == B(T(0)), sum, simd::fma(value, weight, sum));
-      }
-      T* x = o + d * pitch + lane;
-      simd::store(x, B(simd::load<T, Arch>(x) + sum));
-    }
-}
-
-// One vector of lanes; those from `count` on become zero.
-template <class T, class Arch>
-HEED_NOINLINE void listed_to_lanes(const T* rows, index stride, const index* at, index count,
-                                   index columns, T factor, T* out, index pitch) {
-  index c = 0;
-#if defined(HEED_HAS_SHUFFLE)
-  constexpr index W = width<T, Arch>;
-  if constexpr (W > 1) {
-    typedef T vec __attribute__((vector_size(sizeof(T) * W), aligned(alignof(T)), may_alias));
-    typedef T reg __attribute__((vector_size(sizeof(T) * W)));
-    for (; c + W <= columns; c += W) {
-      reg r[W];
-      HEED_UNROLL for (index i = 0; i < W; ++i) r[i] =
-          i < count ? *reinterpret_cast<const vec*>(rows + at[i] * stride + c) * factor : reg{};
-      detail::transpose_registers<T>(r);
-      HEED_UNROLL for (index i = 0; i < W; ++i) * reinterpret_cast<vec*>(out + (c + i) * pitch) =
-          r[i];
-    }
-  }
-#endif
-  for (; c < columns; ++c) {
-    simd::store(out + c * pitch, batch<T, Arch>(T(0)));
-    for (index i = 0; i < count; ++i) out[c * pitch + i] = rows[at[i] * stride + c] * factor;
-  }
-}
-
-// One vector of lanes, the first `count` of them.
-template <class T, class Arch>
-HEED_NOINLINE void listed_from_lanes(const T* in, index pitch, const index* at, index count,
-                                     index columns, const T* factor, T* rows, index stride) {
-  index c = 0;
-#if defined(HEED_HAS_SHUFFLE)
-  constexpr index W = width<T, Arch>;
-  if constexpr (W > 1) {
-    typedef T vec __attribute__((vector_size(sizeof(T) * W), aligned(alignof(T)), may_alias));
-    typedef T reg __attribute__((vector_size(sizeof(T) * W)));
-    const reg by = *reinterpret_cast<const vec*>(factor);
-    for (; c + W <= columns; c += W) {
-      reg r[W];
-      HEED_UNROLL for (index i = 0; i < W; ++i) r[i] =
-          *reinterpret_cast<const vec*>(in + (c + i) * pitch) * by;
-      detail::transpose_registers<T>(r);
-      HEED_UNROLL for (index i = 0; i < W; ++i) if (i < count) *
-          reinterpret_cast<vec*>(rows + at[i] * stride + c) = r[i];
-    }
-  }
-#endif
-  for (; c < columns; ++c)
-    for (index i = 0; i < count; ++i) rows[at[i] * stride + c] = in[c * pitch + i] * factor[i];
+  detail::sum_selected<T, Arch>(
+      vectors, p, pitch, keys, channels,
+      [=](index j, index d) { return rows[at[j] * stride + d]; }, o);
 }
 
 }  // namespace heed::simd

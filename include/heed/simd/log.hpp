@@ -3,6 +3,7 @@
 #pragma once
 
 #include <heed/simd/simd.hpp>
+#include <limits>
 
 namespace heed::simd {
 

@@ -12,12 +12,14 @@ template <class T>
 void product(index rows, index columns, std::initializer_list<term<T>> terms, target<T> to) {
   for (index i = 0; i < rows; ++i)
     for (index n = 0; n < (to.lower ? std::min(columns, i + 1) : columns); ++n) {
-      T& c = to.c[i * to.pitch + n];
+      const index at = i * to.pitch + n;
       T sum = 0;
       for (const term<T>& x : terms)
-        for (index k = 0; k < (x.lower ? std::min(x.depth, i + 1) : x.depth); ++k)
+        for (index k = x.upper ? i : 0; k < (x.lower ? std::min(x.depth, i + 1) : x.depth); ++k)
           sum += x.a[i * x.row + k * x.step] * x.b[k * x.pitch + n];
-      c = to.add == onto::nothing ? sum : (to.add == onto::scaled ? to.keep[i] : T(1)) * c + sum;
+      if (to.add != onto::nothing)
+        sum += (to.add == onto::scaled ? to.keep[i] : T(1)) * (to.from ? to.from : to.c)[at];
+      to.c[at] = sum;
     }
 }
 

@@ -30,20 +30,22 @@ HEED_INLINE batch<T, Arch> map_lanes(const F& f, const batch<T, Arch>& x) {
   }
 }
 
-// sum_i x[i]²
-template <class Arch, class T> T sum_of_squares(const T* x, index count) {
-  using B = batch<T, Arch>;
-  constexpr index W = width<T, Arch>;
-  B sum(T(0));
-  index i = 0;
-  for (; i + W <= count; i += W) {
-    const B b = simd::load<T, Arch>(x + i);
-    sum = simd::fma(b, b, sum);
-  }
-  T each[W], total = 0;
-  simd::store(each, sum);
+// The lanes of a vector added in their order.
+template <class Arch, class T> T sum_in_order(const batch<T, Arch>& x) {
+  T each[width<T, Arch>], total = 0;
+  simd::store(each, x);
   for (T e : each) total += e;
-  for (; i < count; ++i) total += x[i] * x[i];
+  return total;
+}
+
+// sum_i x[i]
+template <class Arch, class T> T sum_row(const T* x, index count) {
+  constexpr index W = width<T, Arch>;
+  batch<T, Arch> sum(T(0));
+  index i = 0;
+  for (; i + W <= count; i += W) sum = sum + simd::load<T, Arch>(x + i);
+  T total = sum_in_order<Arch, T>(sum);
+  for (; i < count; ++i) total += x[i];
   return total;
 }
 
@@ -55,11 +57,14 @@ template <class Arch, class T> T dot_row(const T* x, const T* y, index count) {
   index i = 0;
   for (; i + W <= count; i += W)
     sum = simd::fma(simd::load<T, Arch>(x + i), simd::load<T, Arch>(y + i), sum);
-  T each[W], total = 0;
-  simd::store(each, sum);
-  for (T e : each) total += e;
+  T total = sum_in_order<Arch, T>(sum);
   for (; i < count; ++i) total += x[i] * y[i];
   return total;
+}
+
+// sum_i x[i]²
+template <class Arch, class T> T sum_of_squares(const T* x, index count) {
+  return dot_row<Arch>(x, x, count);
 }
 
 // sum_i x[i] y[i] z[i]
@@ -71,9 +76,7 @@ template <class Arch, class T> T dot_row(const T* x, const T* y, const T* z, ind
   for (; i + W <= count; i += W)
     sum = simd::fma(B(simd::load<T, Arch>(x + i) * simd::load<T, Arch>(y + i)),
                     simd::load<T, Arch>(z + i), sum);
-  T each[W], total = 0;
-  simd::store(each, sum);
-  for (T e : each) total += e;
+  T total = sum_in_order<Arch, T>(sum);
   for (; i < count; ++i) total += x[i] * y[i] * z[i];
   return total;
 }

@@ -13,6 +13,7 @@
 
 #include <heed/simd/pick.hpp>
 #include <heed/simd/shape.hpp>
+#include <heed/simd/with_constant.hpp>
 
 namespace heed::simd {
 
@@ -87,13 +88,6 @@ HEED_NOINLINE void slide_accumulate(const T* const* p, const T* const* rows, ind
     T* const x = o[r] + (channel + n) * W;
     simd::store(x, B(simd::load<T, Arch>(x) + acc[r][n]));
   }
-}
-
-// f(constant n) for n in [1, Most].
-template <int Most, class F> HEED_INLINE void with_constant(index n, const F& f) {
-  if constexpr (Most > 1)
-    if (n < Most) return with_constant<Most - 1>(n, f);
-  f(std::integral_constant<int, Most>{});
 }
 
 }  // namespace detail

@@ -15,6 +15,7 @@
 #pragma once
 
 #include <heed/simd/shape.hpp>
+#include <heed/simd/with_constant.hpp>
 
 namespace heed::simd {
 
@@ -127,6 +128,24 @@ HEED_NOINLINE void accumulate(const T* p, index pitch, index keys, const T* v, i
   rows(std::integral_constant<int, 1>{});
 }
 
+// O[d][lane] += sum_j value(j, d) * P[j][lane] over the weights that are not 0.
+template <class T, class Arch, class Value>
+void sum_selected(index vectors, const T* p, index pitch, index keys, index channels,
+                  const Value& value, T* o) {
+  using B = batch<T, Arch>;
+  constexpr index W = width<T, Arch>;
+  for (index d = 0; d < channels; ++d)
+    for (index lane = 0; lane < vectors * W; lane += W) {
+      B sum(T(0));
+      for (index j = 0; j < keys; ++j) {
+        const B weight = simd::load<T, Arch>(p + j * pitch + lane);
+        sum = simd::select(weight == B(T(0)), sum, simd::fma(B(value(j, d)), weight, sum));
+      }
+      T* x = o + d * pitch + lane;
+      simd::store(x, B(simd::load<T, Arch>(x) + sum));
+    }
+}
+
 }  // namespace detail
 
 // `vectors` is 1, 2 or 3. Many channels are summed in two parts: where one key takes nearly all the
@@ -134,14 +153,9 @@ HEED_NOINLINE void accumulate(const T* p, index pitch, index keys, const T* v, i
 template <class T, class Arch>
 void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
             index depth, T* s, index s_pitch, bool add = false) {
-  switch (vectors) {
-    case 1:
-      return detail::scores<T, Arch, 1>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
-    case 2:
-      return detail::scores<T, Arch, 2>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
-    default:
-      return detail::scores<T, Arch, 3>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
-  }
+  detail::with_constant<3>(vectors, [&]<int NV>(std::integral_constant<int, NV>) {
+    detail::scores<T, Arch, NV>(key, stride, keys, q, pitch, depth, s, s_pitch, add);
+  });
 }
 template <class T, class Arch>
 void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
@@ -152,14 +166,9 @@ void scores(index vectors, const T* key, index stride, index keys, const T* q, i
 template <class T, class Arch>
 void accumulate(index vectors, const T* p, index pitch, index keys, const T* v, index stride,
                 index block, index channels, T* o) {
-  switch (vectors) {
-    case 1:
-      return detail::accumulate<T, Arch, 1>(p, pitch, keys, v, stride, block, channels, o);
-    case 2:
-      return detail::accumulate<T, Arch, 2>(p, pitch, keys, v, stride, block, channels, o);
-    default:
-      return detail::accumulate<T, Arch, 3>(p, pitch, keys, v, stride, block, channels, o);
-  }
+  detail::with_constant<3>(vectors, [&]<int NV>(std::integral_constant<int, NV>) {
+    detail::accumulate<T, Arch, NV>(p, pitch, keys, v, stride, block, channels, o);
+  });
 }
 
 // `accumulate` where a weight of exactly 0 hides its value, NaN and infinity included. For the rare
@@ -168,19 +177,9 @@ template <class T, class Arch>
 HEED_NOINLINE void accumulate_selected(index vectors, const T* p, index pitch, index keys,
                                        const T* v, index stride, index block, index channels,
                                        T* o) {
-  using B = batch<T, Arch>;
-  constexpr index W = width<T, Arch>;
-  for (index d = 0; d < channels; ++d)
-    for (index lane = 0; lane < vectors * W; lane += W) {
-      B sum(T(0));
-      for (index j = 0; j < keys; ++j) {
-        const B weight = simd::load<T, Arch>(p + j * pitch + lane);
-        const B value(v[d / 4 * block + j * stride + d % 4]);
-        sum = simd::select(weight == B(T(0)), sum, simd::fma(value, weight, sum));
-      }
-      T* x = o + d * pitch + lane;
-      simd::store(x, B(simd::load<T, Arch>(x) + sum));
-    }
+  detail::sum_selected<T, Arch>(
+      vectors, p, pitch, keys, channels,
+      [=](index j, index d) { return v[d / 4 * block + j * stride + d % 4]; }, o);
 }
 
 // O[d][lane] = 0

@@ -24,7 +24,7 @@ HEED_INLINE void transpose_add_square(const T* in, index in_stride, T* out, inde
   reg r[W];
   HEED_UNROLL for (index i = 0; i < W; ++i) r[i] =
       *reinterpret_cast<const vec*>(in + i * in_stride);
-  butterflies<int(W / 2)>(r);
+  transpose_registers<T>(r);
   HEED_UNROLL for (index i = 0; i < W; ++i) {
     vec* const x = reinterpret_cast<vec*>(out + i * out_stride);
     *x = *x + r[i];
