@@ -2,6 +2,7 @@
 // All of softmax attention and its relatives: the tile loop and every policy, without Eigen.
 #pragma once
 
+#include <heed/attention/absorb.hpp>
 #include <heed/attention/attend.hpp>
 #include <heed/attention/attend_backward.hpp>
 #include <heed/attention/attend_source.hpp>
@@ -9,11 +10,15 @@
 #include <heed/attention/backward_rows.hpp>
 #include <heed/attention/backward_shares.hpp>
 #include <heed/attention/block_members.hpp>
+#include <heed/attention/checked.hpp>
 #include <heed/attention/columns.hpp>
 #include <heed/attention/dense_rows.hpp>
 #include <heed/attention/few.hpp>
 #include <heed/attention/gradient.hpp>
+#include <heed/attention/gradient_sums.hpp>
 #include <heed/attention/head_rows.hpp>
+#include <heed/attention/hide.hpp>
+#include <heed/attention/in_flight.hpp>
 #include <heed/attention/intervals.hpp>
 #include <heed/attention/kv_heads.hpp>
 #include <heed/attention/kv_rows.hpp>
@@ -37,6 +42,7 @@
 #include <heed/attention/sliding_grid.hpp>
 #include <heed/attention/sliding_plan.hpp>
 #include <heed/attention/sliding_rows.hpp>
+#include <heed/attention/span_list.hpp>
 #include <heed/attention/spec.hpp>
 #include <heed/attention/split.hpp>
 #include <heed/attention/stream.hpp>
@@ -209,6 +215,7 @@
 #include <heed/score/row_queries.hpp>
 #include <heed/score/softcap.hpp>
 #include <heed/score/temperature.hpp>
+#include <heed/simd/compiler.hpp>
 #include <heed/simd/convert.hpp>
 #include <heed/simd/dual.hpp>
 #include <heed/simd/exp2.hpp>
@@ -217,6 +224,7 @@
 #include <heed/simd/integer_tile.hpp>
 #include <heed/simd/integers.hpp>
 #include <heed/simd/lanes.hpp>
+#include <heed/simd/listed_lanes.hpp>
 #include <heed/simd/listed_tile.hpp>
 #include <heed/simd/log.hpp>
 #include <heed/simd/pack.hpp>
@@ -242,6 +250,7 @@
 #include <heed/simd/transpose.hpp>
 #include <heed/simd/transpose_add.hpp>
 #include <heed/simd/widen.hpp>
+#include <heed/simd/with_constant.hpp>
 #include <heed/similarity/additive.hpp>
 #include <heed/similarity/cosine.hpp>
 #include <heed/similarity/distance.hpp>

@@ -62,3 +62,18 @@ TEST_CASE("scores far apart and far from zero") {
     CHECK(out == Approx((1 + 2 * std::exp(-1.0)) / (1 + std::exp(-1.0))).epsilon(rounding));
   }
 }
+
+TEST_CASE("an output of several batch axes") {
+  // [2,2] items of one number, the slower axis last in memory.
+  const float q[] = {1, 1, 1, 1}, v[] = {1, 2, 3, 4};
+  float out[4] = {};
+  const heed::batch_axes axes{{1, 2, 2}, {0, 1, 2}};
+  heed::result to = heed::view<float>(out, {4, 1, 1, 1});
+  to.batch = &axes;
+  const heed::view<const float> x(q, {4, 1, 1, 1});
+  heed::attend(heed::attention<>{}, x, x, heed::view<const float>(v, {4, 1, 1, 1}), to);
+  CHECK(out[0] == 1);
+  CHECK(out[2] == 2);
+  CHECK(out[1] == 3);
+  CHECK(out[3] == 4);
+}

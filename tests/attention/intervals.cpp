@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-#include <heed/attention/intervals.hpp>
+#include <heed/attention/hide.hpp>
+#include <heed/attention/span_list.hpp>
 #include <heed/mask/causal.hpp>
 #include <heed/mask/window.hpp>
 #include <numeric>

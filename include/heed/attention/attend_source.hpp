@@ -30,7 +30,7 @@ template <class Source> void check_source(const Source& source) {
 // The call of attend.hpp with the tokens of `source` for k and v. Query row r of sequence b sits at
 // position end(b) - Lq + r, or r + offset where the spec gives one: append first, then attend.
 // `slot` counts the tokens that the source still has. Computes in float, or in double if q is
-// double.
+// double. Throws and costs what that call does, and what the source says of its own.
 template <class Arch = simd::best, class Spec, storable Q, kv_source Source>
 void attend(const Spec& spec, const view<Q>& q, const Source& source, const outputs& to,
             const executor_ref& executor = {}, const workspace_ref& scratch = {}) {

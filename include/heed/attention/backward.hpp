@@ -17,6 +17,7 @@
 #pragma once
 
 #include <heed/attention/backward_rows.hpp>
+#include <heed/attention/in_flight.hpp>
 #include <heed/score/gradient.hpp>
 #include <heed/weights/concept.hpp>
 
@@ -56,8 +57,7 @@ template <class T, class Arch, class Spec> class backward : backward_rows<T, Arc
   void run(executor_ref executor, workspace& scratch) {
     const index heads = replay_.heads(), group = p_.shape.group(), ranges = plan_.ranges;
     const index workers = executor.workers(), size = head_bytes_ * group;
-    const index wave = std::clamp<index>(tuned::in_flight / std::max<index>(size, 1),
-                                         std::min(workers, heads), std::max<index>(heads, 1));
+    const index wave = heads_in_reverse<T, Arch>(size, heads, workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size + sums_.bytes()));
     scratch.crew(workers, static_cast<std::size_t>(task_bytes()));
     std::byte* const base = scratch.shared().data();
@@ -152,7 +152,7 @@ template <class T, class Arch, class Spec> class backward : backward_rows<T, Arc
       if (keys.empty()) break;
       if (s.rows > 0) {  // else keys and values may be absent
         replay_.load_keys(s, h, keys, t.k);
-        load_values(s, h, keys, t.v);
+        load_values<Arch>(spec_, p_, s, h, keys, v_.width(), t.v);
       }
       blocks(keys, false);
       finish_keys(s, h, keys, t, staged, sum);
@@ -161,23 +161,12 @@ template <class T, class Arch, class Spec> class backward : backward_rows<T, Arc
       if (range == 0)
         for (index first = 0; first < spec_.extra.slots(); first += plan_.height) {
           const span slots{first, std::min(first + plan_.height, spec_.extra.slots())};
-          load_extra(s, h, slots, t);
+          load_extra<Arch>(spec_, p_.shape, s.b, h, slots, q_.width(), t.k, v_.width(), t.v);
           blocks(slots, true);
           finish_extra(s, h, slots, t, staged, sum);
         }
   }
 
-  void load_values(const sequence& s, index h, span keys, T* v) const {
-    detail::load_values<Arch>(spec_, p_, s, h, keys, v_.width(), v);
-  }
-  void load_extra(const sequence& s, index h, span slots, tile_rows& t) const {
-    for (index j = 0; j < slots.size(); ++j) {
-      const index slot = slots.begin + j;
-      spec_.extra.key(s.b, h, slot, t.k + j * q_.width());
-      rewrite_key<Arch>(spec_, depth(), t.k + j * q_.width(), {s.b, h, slot, slot});
-      spec_.extra.value(s.b, h, slot, t.v + j * v_.width(), value_depth());
-    }
-  }
 
   // A block of panels of one head against one key tile. Where a mask cuts through it, a few keys at
   // a time, so that little is computed that nobody sees.

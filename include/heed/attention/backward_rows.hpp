@@ -3,7 +3,7 @@
 // dO, δ) and what it gets (dQ, and the gradients of row transforms).
 #pragma once
 
-#include <heed/attention/gradient.hpp>
+#include <heed/attention/gradient_sums.hpp>
 #include <heed/attention/replay.hpp>
 #include <heed/simd/lanes.hpp>
 

@@ -143,13 +143,4 @@ template <class T, class Arch, class Mask> struct block_members {
   }
 };
 
-// f(first, lanes) for panels of nearly equal size.
-template <class T, class Arch, class F> void each_panel(index count, F f) {
-  using tuned = simd::shape<T, Arch>;
-  const index vectors = (count + tuned::lanes - 1) / tuned::lanes,
-              cuts = (vectors + tuned::vectors - 1) / tuned::vectors,
-              lanes = cuts == 0 ? 1 : (vectors + cuts - 1) / cuts * tuned::lanes;
-  for (index first = 0; first < count; first += lanes) f(first, std::min(lanes, count - first));
-}
-
 }  // namespace heed::detail

@@ -9,7 +9,7 @@ namespace heed::detail {
 
 template <class T> view<T> dense_rows(std::vector<T>& memory, const extents& e) {
   memory.resize(static_cast<std::size_t>(e[0] * e[1] * e[2] * e[3]));
-  return {memory.data(), e, {e[1] * e[2] * e[3], e[2] * e[3], e[3], 1}};
+  return {memory.data(), e};
 }
 
 template <class T> void store_dense(const std::vector<T>& from, const result& to) {

@@ -46,6 +46,7 @@ template <class T, class Arch, class Spec, bool Hides> class head_rows {
   index width() const { return width_; }
   index extra() const { return extra_; }
   index pieces() const { return pieces_; }
+  span keys_of(index i) const { return {i * piece, std::min((i + 1) * piece, p_.shape.keys)}; }
   index bytes() const {
     return key_bytes_ + value_bytes_ + extra_bytes_ + (Hides ? aligned_bytes(pieces_, 1) : 0);
   }
@@ -71,7 +72,7 @@ template <class T, class Arch, class Spec, bool Hides> class head_rows {
     if (i == 0)
       load_extra<Arch>(spec_, p_.shape, b, h, width_, const_cast<T*>(x.extra_k),
                        p_.shape.value_depth, const_cast<T*>(x.extra_v));
-    const span keys{i * piece, std::min((i + 1) * piece, p_.shape.keys)};
+    const span keys = keys_of(i);
     if (keys.empty()) return;
     const sequence s{.b = b, .batch = b, .keys = p_.shape.keys};
     const index depth = p_.shape.value_depth;
@@ -84,6 +85,12 @@ template <class T, class Arch, class Spec, bool Hides> class head_rows {
           depth % simd::width<T, Arch> == 0
               ? simd::all_finite_vectors<T, Arch>(values, x.v_stride, keys.size(), depth)
               : simd::all_finite(values, x.v_stride, keys.size(), depth);
+  }
+  // Whether a prepared piece has no NaN or infinity, neither in keys nor in values.
+  bool finite(const rows_of_head<T>& x, index i) const {
+    const span keys = keys_of(i);
+    return x.finite[i] != 0 && simd::all_finite(x.k + keys.begin * x.k_stride, x.k_stride,
+                                                keys.size(), width_);
   }
 
  private:

@@ -79,16 +79,23 @@ void load_values(const Spec& spec, const problem& p, const sequence& s, index h,
   }
 }
 
-// Extra slots of kv head `h` of item `b`: keys to rows `width` apart, values `channels` apart.
+// These extra slots of kv head `h` of item `b`: keys to rows `width` apart, values `channels`
+// apart.
+template <class Arch, class Spec, class T>
+void load_extra(const Spec& spec, const problem_shape& shape, index b, index h, span slots,
+                index width, T* k, index channels, T* v) {
+  for (index j = slots.begin; j < slots.end; ++j, k += width, v += channels) {
+    spec.extra.key(b, h, j, k);
+    rewrite_key<Arch>(spec, shape.depth, k, {b, h, j, j});
+    spec.extra.value(b, h, j, v, shape.value_depth);
+  }
+}
+// All of them; nothing where there are none.
 template <class Arch, class Spec, class T>
 void load_extra(const Spec& spec, const problem_shape& shape, index b, index h, index width, T* k,
                 index channels, T* v) {
   if constexpr (!std::is_same_v<decltype(Spec::extra), none>)
-    for (index j = 0; j < spec.extra.slots(); ++j, k += width, v += channels) {
-      spec.extra.key(b, h, j, k);
-      rewrite_key<Arch>(spec, shape.depth, k, {b, h, j, j});
-      spec.extra.value(b, h, j, v, shape.value_depth);
-    }
+    load_extra<Arch>(spec, shape, b, h, {0, spec.extra.slots()}, width, k, channels, v);
 }
 
 }  // namespace heed::detail

@@ -23,9 +23,8 @@ struct observed_call {
 // `factor` is what makes earlier ones comparable to these.
 template <class T> struct observed_panel {
   tile at;
-  const T*
-      scores;    // as the normaliser saw them, a large negative number where hidden; only on demand
-  double scale;  // still to be multiplied to the scores
+  const T* scores;   // as the normaliser saw them, very negative where hidden; only on demand
+  double scale;      // still to be multiplied to the scores
   const T* weights;  // 0 where hidden
   const T* factor;   // [lane]; null: all 1
   const T* max;      // [lane]; softmax-like: weight = 2^(score · scale · log2 e - max)

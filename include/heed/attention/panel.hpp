@@ -7,7 +7,7 @@
 //   hide      S = masked where the mask says so
 #pragma once
 
-#include <heed/attention/intervals.hpp>
+#include <heed/attention/hide.hpp>
 #include <heed/attention/problem.hpp>
 #include <heed/attention/rows.hpp>
 #include <heed/score/concept.hpp>
@@ -134,5 +134,18 @@ template <class T, class Arch, class Spec> struct panels {
     return true;
   }
 };
+
+// Lanes of each of as few panels as hold `count`, all but the last of one size.
+template <class T, class Arch> constexpr index even_panel(index count) {
+  using tuned = simd::shape<T, Arch>;
+  const index vectors = (count + tuned::lanes - 1) / tuned::lanes,
+              cuts = std::max<index>((vectors + tuned::vectors - 1) / tuned::vectors, 1);
+  return std::max<index>((vectors + cuts - 1) / cuts, 1) * tuned::lanes;
+}
+// f(first, lanes) for them.
+template <class T, class Arch, class F> void each_panel(index count, F f) {
+  const index lanes = even_panel<T, Arch>(count);
+  for (index first = 0; first < count; first += lanes) f(first, std::min(lanes, count - first));
+}
 
 }  // namespace heed::detail

@@ -18,13 +18,15 @@
 // holds Q, O and S of one panel.
 #pragma once
 
+#include <heed/attention/absorb.hpp>
 #include <heed/attention/head_rows.hpp>
-#include <heed/attention/panel.hpp>
+#include <heed/attention/in_flight.hpp>
 #include <heed/attention/patch.hpp>
 #include <heed/attention/written.hpp>
 #include <heed/core/executor.hpp>
 #include <heed/score/listed.hpp>
 #include <heed/score/listed_places.hpp>
+#include <heed/simd/listed_lanes.hpp>
 #include <heed/simd/listed_tile.hpp>
 
 namespace heed::detail {
@@ -38,8 +40,6 @@ template <class T, class Arch, class Spec> class patches {
       std::remove_cvref_t<decltype(place_bias_of(std::declval<const decltype(Spec::score)&>()))>;
   static constexpr bool has_places = bias_by_place<bias_type>;
   static constexpr bool own = own_products<decltype(Spec::similarity), T, Arch>;
-  static constexpr bool splits_scale =
-      absorbs_scale<decltype(Spec::normalizer)> && !has_score<Spec> && !own;
 
  public:
   static constexpr bool possible = (has_panel_patches<mask_type> || lists_patches<mask_type>) &&
@@ -55,7 +55,7 @@ template <class T, class Arch, class Spec> class patches {
         plan_(plan_patches(spec.mask, W, tuned::vectors)),
         rows_(spec, p),
         read_{spec, p},
-        scale_(splits_scale ? parted(p.scale) : split_scale{p.scale, 1}),
+        scale_(scale_of<T, Arch>(spec, p.scale)),
         group_(p.shape.group()),
         width_(rows_.width()),
         depth_(p.shape.value_depth) {
@@ -68,8 +68,7 @@ template <class T, class Arch, class Spec> class patches {
     const index heads = p_.shape.batch * p_.shape.kv_heads;
     if (heads == 0 || group_ == 0 || tasks_ == 0) return;
     const index size = rows_.bytes(), workers = executor.workers();
-    const index wave =
-        workers == 1 ? 1 : std::clamp<index>(tuned::in_flight / std::max<index>(size, 1), 1, heads);
+    const index wave = heads_in_flight<T, Arch>(size, heads, workers);
     scratch.shared().reserve(static_cast<std::size_t>(place_bytes() + wave * size));
     std::byte* const packed = scratch.shared().data() + place_bytes();
     [[maybe_unused]] int* const places = reinterpret_cast<int*>(scratch.shared().data());
@@ -193,13 +192,9 @@ template <class T, class Arch, class Spec> class patches {
       }
       const bool open = x.open();
       if constexpr (has_places) biases.see(x.queries, x.rows, x.keys, x.count);
-      // As many vectors in each panel as in any other.
-      const index vectors = (x.rows + W - 1) / W,
-                  cuts = (vectors + tuned::vectors - 1) / tuned::vectors,
-                  lanes = cuts == 0 ? W : (vectors + cuts - 1) / cuts * W;
       for (p.h = kv * group_; p.h < (kv + 1) * group_; ++p.h)
-        for (p.lane = 0; p.lane < x.rows; p.lane += lanes) {
-          p.rows = std::min(lanes, x.rows - p.lane);
+        each_panel<T, Arch>(x.rows, [&](index first, index count) {
+          p.lane = first, p.rows = count;
           p.vectors = (p.rows + W - 1) / W;
           p.pitch = p.vectors * W;
           begin(p, x, b);
@@ -208,7 +203,7 @@ template <class T, class Arch, class Spec> class patches {
           for (index key = 0; key < x.count; key += most)
             visit(p, x, b, {key, std::min(key + most, x.count)}, open, from, biases);
           finish(p, x, b);
-        }
+        });
     }
   }
 
@@ -300,21 +295,9 @@ template <class T, class Arch, class Spec> class patches {
   }
 
   void absorb(panel& p, index keys) const {
-    const auto& normalizer = steps_of(spec_.normalizer);
     T factors[widest];
-    bool moved = false;
-    for (index v = 0; v < p.vectors; ++v) {
-      row_state<B> seen = state(p, v);
-      B factor(T(1));
-      if constexpr (splits_scale)
-        moved |=
-            normalizer.template absorb<Arch>(p.s + v * W, p.pitch, keys, seen, factor, scale_.rest);
-      else
-        moved |= normalizer.template absorb<Arch>(p.s + v * W, p.pitch, keys, seen, factor);
-      simd::store(p.max + v * W, seen.max);
-      simd::store(p.sum + v * W, seen.sum);
-      simd::store(factors + v * W, factor);
-    }
+    const bool moved = absorb_panel<Arch>(spec_, scale_.rest, p.vectors, p.pitch, keys, p.s, p.max,
+                                          p.sum, factors);
     if (moved && p.summed) simd::rescale<T, Arch>(p.vectors, factors, p.pitch, depth_, p.o);
     p.summed = true;
   }
@@ -340,7 +323,7 @@ template <class T, class Arch, class Spec> class patches {
       if (p_.to.lse.present())
         for (index i = 0; i < some; ++i)
           report_row(spec_, p_, s, p.h, tokens[i], row_state<T>{p.max[v * W + i], p.sum[v * W + i]},
-                     splits_scale ? scale_.rest : 1);
+                     scale_.rest);
     }
   }
 

@@ -21,6 +21,7 @@
 #pragma once
 
 #include <heed/attention/backward_shares.hpp>
+#include <heed/attention/in_flight.hpp>
 #include <heed/attention/patches.hpp>
 #include <heed/score/gradient.hpp>
 
@@ -64,8 +65,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
   void run(const executor_ref& executor, workspace& scratch) {
     const index heads = p_.shape.batch * p_.shape.kv_heads, workers = executor.workers();
     const index size = rows_.bytes() + flag_bytes_ + touched_bytes + shares_ * sum_bytes_;
-    const index wave = std::clamp<index>(tuned::in_flight / std::max<index>(size, 1),
-                                         std::min(workers, heads), std::max<index>(heads, 1));
+    const index wave = heads_in_reverse<T, Arch>(size, heads, workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size + sums_.bytes()));
     std::byte* const memory = scratch.shared().data();
     sums_.start(memory + wave * size);
@@ -92,21 +92,13 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
       executor.for_each(count * pieces, [&](index i, index) {
         const head x = at(i / pieces);
         rows_.prepare(x.rows, x.b, x.kv, i % pieces);
-        if constexpr (hides) {
-          const index source = i % pieces * head_type::piece,
-                      keys = std::min(head_type::piece, p_.shape.keys - source);
-          x.finite[i % pieces] =
-              x.rows.finite[i % pieces] && simd::all_finite(x.rows.k + source * x.rows.k_stride,
-                                                            x.rows.k_stride, keys, rows_.width());
-        }
+        if constexpr (hides) x.finite[i % pieces] = rows_.finite(x.rows, i % pieces);
       });
       executor.for_each(count * shares_, [&](index i, index worker) {
         visit(at(i / shares_), i % shares_, scratch.worker(worker));
       });
       executor.for_each(count * pieces, [&](index i, index worker) {
-        const index key = i % pieces * head_type::piece;
-        this->finish_keys(at(i / pieces), {key, std::min(key + head_type::piece, p_.shape.keys)},
-                          scratch.worker(worker));
+        this->finish_keys(at(i / pieces), rows_.keys_of(i % pieces), scratch.worker(worker));
       });
     }
   }
@@ -159,12 +151,9 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
       const bool finite = open || all_finite(d, x);
       std::fill_n(p.dk, x.count * q_.width(), T(0));
       std::fill_n(p.dv, x.count * v_.width(), T(0));
-      const index vectors = (x.rows + W - 1) / W,
-                  cuts = (vectors + tuned::vectors - 1) / tuned::vectors,
-                  lanes = cuts == 0 ? W : (vectors + cuts - 1) / cuts * W;
       for (p.h = d.kv * group_; p.h < (d.kv + 1) * group_; ++p.h)
-        for (p.lane = 0; p.lane < x.rows; p.lane += lanes) {
-          p.rows = std::min(lanes, x.rows - p.lane);
+        each_panel<T, Arch>(x.rows, [&](index lane, index count) {
+          p.lane = lane, p.rows = count;
           p.vectors = (p.rows + W - 1) / W;
           p.pitch = p.vectors * W;
           begin(p, x, d.b);
@@ -172,7 +161,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
           for (index key = 0; key < x.count; key += most)
             step(p, x, d, {key, std::min(key + most, x.count)}, open, finite);
           finish_queries(p, x, d.b);
-        }
+        });
       if (x.count == 0) continue;
       const auto [low, high] = std::minmax_element(x.keys, x.keys + x.count);
       this->touch({*low, *high + 1}, touched, sums);

@@ -11,8 +11,9 @@
 // stored rows. Rows share nothing else: threads change no bit.
 #pragma once
 
+#include <heed/attention/absorb.hpp>
 #include <heed/attention/head_rows.hpp>
-#include <heed/attention/panel.hpp>
+#include <heed/attention/in_flight.hpp>
 #include <heed/attention/row_block.hpp>
 #include <heed/attention/turned_lists.hpp>
 #include <heed/attention/written.hpp>
@@ -24,8 +25,6 @@ template <class T, class Arch, class Spec, class Lists> class picked {
   using tuned = simd::shape<T, Arch>;
   static constexpr index W = tuned::lanes, tile_keys = tuned::split_keys;
   static constexpr bool masks = has_mask<Spec>;
-  static constexpr bool splits_scale =
-      absorbs_scale<decltype(Spec::normalizer)> && !has_score<Spec>;
 
  public:
   static constexpr bool possible = !own_products<decltype(Spec::similarity), T, Arch> &&
@@ -43,7 +42,7 @@ template <class T, class Arch, class Spec, class Lists> class picked {
         lists_(lists),
         rows_(spec, p),
         read_{spec, p},
-        scale_(splits_scale ? parted(p.scale) : split_scale{p.scale, 1}),
+        scale_(scale_of<T, Arch>(spec, p.scale)),
         layout_(lanes_of(lists, p.shape.group())),
         row_blocks_((p.shape.queries + layout_.rows - 1) / layout_.rows) {
     const index height = std::max(tile_keys, (rows_.extra() + W - 1) / W * W);
@@ -58,8 +57,7 @@ template <class T, class Arch, class Spec, class Lists> class picked {
     const index heads = p_.shape.batch * p_.shape.kv_heads, workers = executor.workers();
     if (heads == 0 || row_blocks_ == 0 || layout_.group == 0) return;
     const index size = rows_.bytes(), pieces = rows_.pieces();
-    const index wave =
-        workers == 1 ? 1 : std::clamp<index>(tuned::in_flight / std::max<index>(size, 1), 1, heads);
+    const index wave = heads_in_flight<T, Arch>(size, heads, workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size));
     std::byte* const packed = scratch.shared().data();
     const index bytes =

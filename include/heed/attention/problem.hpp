@@ -2,6 +2,7 @@
 // One call, checked and with its types erased: what the front hands to a driver.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <heed/attention/outputs.hpp>
 #include <heed/core/policy.hpp>

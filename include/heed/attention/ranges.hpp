@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <heed/attention/intervals.hpp>
+#include <heed/attention/span_list.hpp>
 #include <heed/core/workspace.hpp>
 #include <new>
 

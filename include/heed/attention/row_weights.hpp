@@ -3,7 +3,7 @@
 // and what normalisers and mixers of heads make of them.
 #pragma once
 
-#include <heed/attention/gradient.hpp>
+#include <heed/attention/gradient_sums.hpp>
 #include <heed/attention/panel.hpp>
 #include <heed/attention/row_scores.hpp>
 #include <heed/core/workspace.hpp>

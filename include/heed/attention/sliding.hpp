@@ -20,10 +20,9 @@
 // Hassani et al., Faster Neighborhood Attention, do the same by tiles of dense products and masks.
 #pragma once
 
-#include <heed/attention/panel.hpp>
+#include <heed/attention/absorb.hpp>
 #include <heed/attention/sliding_plan.hpp>
 #include <heed/attention/written.hpp>
-#include <heed/core/executor.hpp>
 #include <heed/score/pairs.hpp>
 #include <heed/weights/concept.hpp>
 #include <optional>
@@ -36,8 +35,6 @@ template <class T, class Arch, class Spec> class sliding {
   using block = lane_block<T, Arch>;
   static constexpr index W = tuned::lanes, R = simd::sliding_rows;
   static constexpr bool has_extra = !std::is_same_v<decltype(Spec::extra), none>;
-  static constexpr bool splits_scale =
-      absorbs_scale<decltype(Spec::normalizer)> && !has_score<Spec>;
 
  public:
   static constexpr bool possible = grid_axes<decltype(Spec::mask)> >= 2 &&
@@ -54,7 +51,7 @@ template <class T, class Arch, class Spec> class sliding {
       : spec_(spec),
         p_(p),
         read_{spec, p},
-        scale_(splits_scale ? parted(p.scale) : split_scale{p.scale, 1}),
+        scale_(scale_of<T, Arch>(spec, p.scale)),
         width_(read_.width),
         depth_(p.shape.value_depth),
         plan_(spec.mask, meeting::keys, p.shape, width_ + depth_, 1) {
@@ -63,14 +60,9 @@ template <class T, class Arch, class Spec> class sliding {
 
   void run(executor_ref executor, workspace& scratch) const {
     if (p_.shape.heads == 0) return;
-    arena_size size;
-    lay_out(size);
-    scratch.crew(executor.workers(), size.bytes());
-    executor.for_each(plan_.tasks(), [&](index task, index worker) {
-      arena& memory = scratch.worker(worker);
-      memory.reserve(0);
-      attend(plan_.part(spec_.mask, task), lay_out(memory));
-    });
+    plan_.each_part(
+        spec_.mask, executor, scratch, [this](auto& memory) { return lay_out(memory); },
+        [this](const sliding_part& part, tiles t) { attend(part, t); });
   }
 
  private:
@@ -108,7 +100,7 @@ template <class T, class Arch, class Spec> class sliding {
     return t;
   }
 
-  void attend(const sliding_part& part, tiles&& t) const {
+  void attend(const sliding_part& part, tiles& t) const {
     if (part.x.empty() || part.y.empty()) return;
     const index tokens = spec_.mask.tokens(), group = p_.shape.group();
     place at{{}, part, {part.b, part.b, 0, tokens, 0, tokens, 0}};
@@ -279,20 +271,10 @@ template <class T, class Arch, class Spec> class sliding {
     return {simd::load<T, Arch>(t.max + r * W), simd::load<T, Arch>(t.sum + r * W)};
   }
   void absorb(index r, index taps, T* s, const tiles& t) const {
-    const auto& normalizer = steps_of(spec_.normalizer);
-    row_state<B> seen = state(r, t);
-    B factor(T(1));
-    bool moved;
-    if constexpr (splits_scale)
-      moved = normalizer.template absorb<Arch>(s, W, taps, seen, factor, scale_.rest);
-    else
-      moved = normalizer.template absorb<Arch>(s, W, taps, seen, factor);
-    simd::store(t.max + r * W, seen.max);
-    simd::store(t.sum + r * W, seen.sum);
-    if (!moved) return;
     T factors[W];
-    simd::store(factors, factor);
-    simd::rescale<T, Arch>(1, factors, W, channels(), t.o + r * channels() * W);
+    if (absorb_panel<Arch>(spec_, scale_.rest, 1, W, taps, s, t.max + r * W, t.sum + r * W,
+                           factors))
+      simd::rescale<T, Arch>(1, factors, W, channels(), t.o + r * channels() * W);
   }
 
   void finish(const place& at, const block& x, index r, const tiles& t) const {
@@ -315,7 +297,7 @@ template <class T, class Arch, class Spec> class sliding {
       for (index l = 0; l < x.lanes; ++l)
         report_row(spec_, p_, at.s, at.h, token + l * step,
                    row_state<T>{t.max[r * W + l], t.sum[r * W + l]},
-                   splits_scale ? scale_.rest : 1);
+                   scale_.rest);
   }
 
   const Spec& spec_;

@@ -44,7 +44,6 @@ template <class T, class Arch, class Spec> class sliding_backward {
 
   void run(executor_ref executor, workspace& scratch) {
     const index rows = p_.shape.batch * p_.shape.heads * tokens_;
-    if (rows == 0) return;
     scratch.shared().reserve(static_cast<std::size_t>(2 * aligned_bytes(rows, sizeof(T))));
     max_ = scratch.shared().template take<T>(rows);
     delta_ = scratch.shared().template take<T>(rows);
@@ -124,18 +123,14 @@ template <class T, class Arch, class Spec> class sliding_backward {
       t.met = memory.template take<met_row<T>>(plan.most_rows());
       return t;
     };
-    arena_size size;
-    lay_out(size);
-    scratch.crew(executor.workers(), size.bytes());
-    executor.for_each(plan.tasks(), [&](index task, index worker) {
-      arena& memory = scratch.worker(worker);
-      memory.reserve(0);
-      visit_part<Who>(plan, plan.part(spec_.mask, task), lay_out(memory));
-    });
+    plan.each_part(spec_.mask, executor, scratch, lay_out,
+                   [&](const sliding_part& part, tiles t) {
+                     visit_part<Who>(plan, part, t);
+                   });
   }
 
   template <meeting Who>
-  void visit_part(const sliding_plan<T, Arch>& plan, const sliding_part& part, tiles&& t) const {
+  void visit_part(const sliding_plan<T, Arch>& plan, const sliding_part& part, tiles& t) const {
     if (part.x.empty() || part.y.empty()) return;
     const index blocks = plan.fill(part, t.blocks), group = p_.shape.group();
     t.ring.start(part.met_x.size());
@@ -144,6 +139,7 @@ template <class T, class Arch, class Spec> class sliding_backward {
       static_cast<place_rows&>(at) = rows;
       for (index i = 0; i < blocks; ++i) {
         const block& x = t.blocks[i];
+        if constexpr (Who == meeting::queries) begin<Who>(at, x, t);
         for (index g = 0; g < group; ++g) {
           at.h = part.kv * group + g;
           const index met = find_rows(part.grid, rows, t.met, [&](index z, index y) {
@@ -151,14 +147,15 @@ template <class T, class Arch, class Spec> class sliding_backward {
             return t.ring.row(
                 copy, y, [&](const sliding_row<T>& row) { return pack<Who>(at, z, y, row, t); });
           });
-          if (Who == meeting::keys || g == 0) begin<Who>(at, x, t);
+          if constexpr (Who == meeting::keys) begin<Who>(at, x, t);
           const std::optional<simd::picker<T, Arch>> order =
               x.ordered ? std::optional(simd::picker<T, Arch>(x.from)) : std::nullopt;
           for (index first = 0; first < met; first += plan.rows)
             step<Who>(plan, at, x, t.met + first, std::min(plan.rows, met - first),
                       order ? &*order : nullptr, t);
-          if (Who == meeting::keys || g == group - 1) finish<Who>(at, x, t);
+          if constexpr (Who == meeting::keys) finish<Who>(at, x, t);
         }
+        if constexpr (Who == meeting::queries) finish<Who>(at, x, t);
       }
     }
   }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <heed/attention/sliding_rows.hpp>
+#include <heed/core/executor.hpp>
 #include <heed/simd/sliding_tile.hpp>
 
 namespace heed::detail {
@@ -75,6 +76,19 @@ template <class T, class Arch> struct sliding_plan {
     p.y = {first, std::min(first + band, p.grid.length[1])};
     if (!p.x.empty() && !p.y.empty()) p.met_x = p.grid.met(2, p.x.begin, p.x.end);
     return p;
+  }
+  // visit(part, take(scratch)) for every part; `take` is called for its size first.
+  template <int N, class Take, class Visit>
+  void each_part(const neighborhood<N>& of, const executor_ref& executor, workspace& scratch,
+                 const Take& take, const Visit& visit) const {
+    arena_size size;
+    take(size);
+    scratch.crew(executor.workers(), size.bytes());
+    executor.for_each(tasks(), [&](index task, index worker) {
+      arena& memory = scratch.worker(worker);
+      memory.reserve(0);
+      visit(part(of, task), take(memory));
+    });
   }
   index fill(const sliding_part& p, lane_block<T, Arch>* to) const {
     index count = 0;

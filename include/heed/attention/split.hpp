@@ -14,8 +14,8 @@
 // ranges · rows · (Dv + 2) elements.
 #pragma once
 
+#include <heed/attention/absorb.hpp>
 #include <heed/attention/kv_rows.hpp>
-#include <heed/attention/panel.hpp>
 #include <heed/attention/ranges.hpp>
 #include <heed/attention/row_block.hpp>
 #include <heed/attention/written.hpp>
@@ -30,8 +30,6 @@ template <class T, class Arch, class Spec> class split {
   static constexpr index W = tuned::lanes, tile_keys = tuned::split_keys;
   static constexpr bool masks = has_mask<Spec>;
   static constexpr bool has_extra = !std::is_same_v<decltype(Spec::extra), none>;
-  static constexpr bool splits_scale =
-      absorbs_scale<decltype(Spec::normalizer)> && !has_score<Spec>;
   using normalizer = decltype(Spec::normalizer);
   using head = query_panel<T, Spec>;  // the rows of one query head; not as lanes
 
@@ -66,7 +64,7 @@ template <class T, class Arch, class Spec> class split {
         read_{spec, p},
         tensors_{p.k, p.v},
         source_(p.source ? *p.source : kv_ref(tensors_)),
-        scale_(splits_scale ? parted(p.scale) : split_scale{p.scale, 1}),
+        scale_(scale_of<T, Arch>(spec, p.scale)),
         group_(p.shape.group()),
         watched_(p.to.observe ? p.to.observe->wants() : observer::needs::rows) {
     if constexpr (has_extra) extra_ = spec.extra.slots();
@@ -192,12 +190,7 @@ template <class T, class Arch, class Spec> class split {
 
   void visit_extra(block& x, const sequence& s, index h) const {
     if constexpr (has_extra) {
-      for (index j = 0; j < extra_; ++j) {
-        T* const row = x.keys + j * read_.width;
-        spec_.extra.key(s.b, h, j, row);
-        rewrite_key<Arch>(spec_, p_.shape.depth, row, {s.b, h, j, j});
-        spec_.extra.value(s.b, h, j, x.values + j * shape_.value_depth, shape_.value_depth);
-      }
+      load_extra<Arch>(spec_, p_.shape, s.b, h, read_.width, x.keys, shape_.value_depth, x.values);
       const tile_piece one{x.staged(x.keys, read_.width), x.staged(x.values, shape_.value_depth), 0,
                            extra_};
       x.products(one);

@@ -19,9 +19,11 @@
 // depends on its neighbours: blocks and threads change no bit.
 #pragma once
 
+#include <heed/attention/absorb.hpp>
+#include <heed/attention/in_flight.hpp>
 #include <heed/attention/kv_heads.hpp>
 #include <heed/attention/listed_runs.hpp>
-#include <heed/attention/panel.hpp>
+#include <heed/attention/span_list.hpp>
 #include <heed/attention/written.hpp>
 #include <heed/core/executor.hpp>
 #include <heed/normalizer/elementwise.hpp>
@@ -46,11 +48,6 @@ template <class T, class Arch, class Spec, class Blocks = none> class stream {
   static constexpr index W = tuned::lanes, widest = tuned::panel, key_tile = tuned::key_tile;
   static constexpr bool masks = has_mask<Spec>, listed = !std::is_same_v<Blocks, none>;
   static constexpr bool has_extra = !std::is_same_v<decltype(Spec::extra), none>;
-  // Where nothing but the normaliser reads the scores, q keeps its digits: it is multiplied by a
-  // power of two and the normaliser takes the rest.
-  static constexpr bool splits_scale = absorbs_scale<decltype(Spec::normalizer)> &&
-                                       !has_score<Spec> &&
-                                       !own_products<decltype(Spec::similarity), T, Arch>;
   using panel = stream_panel<T, Spec>;
 
  public:
@@ -61,7 +58,7 @@ template <class T, class Arch, class Spec, class Blocks = none> class stream {
         items_{p, spec.plan},
         kv_(spec, p, items_),
         read_{spec, p},
-        scale_(splits_scale ? parted(p.scale) : split_scale{p.scale, 1}),
+        scale_(scale_of<T, Arch>(spec, p.scale)),
         group_(p.shape.group()),
         width_(read_.width),
         channels_(kv_.channels()),
@@ -72,10 +69,9 @@ template <class T, class Arch, class Spec, class Blocks = none> class stream {
     const index queries = items_.longest_queries();
     panels_per_head_ = std::max<index>(1, tuned::panels / heads_per_task_);
     if constexpr (listed) {
-      const index rows = lists_->block_rows(), vectors = (rows + W - 1) / W,
-                  cuts = (vectors + tuned::vectors - 1) / tuned::vectors;
-      panel_rows_ = (vectors + cuts - 1) / cuts * W;
-      panels_per_head_ = std::min(panels_per_head_, cuts);
+      const index rows = lists_->block_rows();
+      panel_rows_ = even_panel<T, Arch>(rows);
+      panels_per_head_ = std::min(panels_per_head_, (rows + panel_rows_ - 1) / panel_rows_);
     }
     const auto blocks = [&] {
       if constexpr (listed)
@@ -94,8 +90,7 @@ template <class T, class Arch, class Spec, class Blocks = none> class stream {
     if (heads == 0 || blocks_ == 0) return;
     const index size = kv_.bytes(), workers = executor.workers(), tiles = kv_.tiles();
     const index tasks = blocks_ * chunks_;
-    const index wave =
-        workers == 1 ? 1 : std::clamp<index>(tuned::in_flight / std::max<index>(size, 1), 1, heads);
+    const index wave = heads_in_flight<T, Arch>(size, heads, workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size));
     std::byte* const packed = scratch.shared().data();
     scratch.crew(workers, static_cast<std::size_t>(task_bytes()));
@@ -317,23 +312,11 @@ template <class T, class Arch, class Spec, class Blocks = none> class stream {
 
   void absorb(panel& p, index keys, T* s, const tile* at = nullptr) const {
     if (at && p.shown) std::copy_n(s, keys * p.pitch, p.shown);
-    const auto& normalizer = steps_of(spec_.normalizer);
     T factors[widest];
-    bool moved = false;
-    for (index v = 0; v < p.vectors; ++v) {
-      row_state<B> seen = state(p, v);
-      B factor(T(1));
-      if constexpr (splits_scale)
-        moved |=
-            normalizer.template absorb<Arch>(s + v * W, p.pitch, keys, seen, factor, scale_.rest);
-      else
-        moved |= normalizer.template absorb<Arch>(s + v * W, p.pitch, keys, seen, factor);
-      simd::store(p.max + v * W, seen.max);
-      simd::store(p.sum + v * W, seen.sum);
-      simd::store(factors + v * W, factor);
-    }
+    const bool moved = absorb_panel<Arch>(spec_, scale_.rest, p.vectors, p.pitch, keys, s, p.max,
+                                          p.sum, factors);
     if (at && watched_ != observer::needs::rows)
-      p_.to.observe->panel(observed_panel<T>{*at, p.shown, splits_scale ? scale_.rest : 1, s,
+      p_.to.observe->panel(observed_panel<T>{*at, p.shown, scale_.rest, s,
                                              moved ? factors : nullptr, p.max});
     if (moved && p.summed) simd::rescale<T, Arch>(p.vectors, factors, p.pitch, channels_, p.o);
     p.summed = true;
@@ -361,7 +344,7 @@ template <class T, class Arch, class Spec, class Blocks = none> class stream {
     if (p_.to.lse.present() || p_.to.observe)
       for (index lane = 0; lane < p.rows; ++lane)
         report_row(spec_, p_, s, p.h, p.row + lane, row_state<T>{p.max[lane], p.sum[lane]},
-                   splits_scale ? scale_.rest : 1);
+                   scale_.rest);
   }
 
   const Spec& spec_;

@@ -17,12 +17,13 @@
 // scattered.
 #pragma once
 
+#include <heed/attention/absorb.hpp>
 #include <heed/attention/block_members.hpp>
+#include <heed/attention/in_flight.hpp>
 #include <heed/attention/kv_heads.hpp>
-#include <heed/attention/panel.hpp>
 #include <heed/attention/written.hpp>
 #include <heed/core/executor.hpp>
-#include <heed/simd/listed_tile.hpp>
+#include <heed/simd/listed_lanes.hpp>
 
 namespace heed::detail {
 
@@ -31,8 +32,6 @@ template <class T, class Arch, class Spec, class Lists> class turned {
   using tuned = simd::shape<T, Arch>;
   static constexpr index W = tuned::lanes, widest = tuned::panel, key_tile = tuned::key_tile;
   static constexpr bool masks = has_mask<Spec>, scores = has_score<Spec>;
-  static constexpr bool splits_scale = absorbs_scale<decltype(Spec::normalizer)> && !scores &&
-                                       !own_products<decltype(Spec::similarity), T, Arch>;
 
  public:
   static constexpr bool possible =
@@ -49,15 +48,15 @@ template <class T, class Arch, class Spec, class Lists> class turned {
         items_{p, spec.plan},
         kv_(spec, p, items_),
         read_{spec, p},
-        scale_(splits_scale ? parted(p.scale) : split_scale{p.scale, 1}),
+        scale_(scale_of<T, Arch>(spec, p.scale)),
         layout_(lanes_of(lists, p.shape.group())),
         by_key_(lists, layout_, items_.longest_keys()),
         depth_(p.shape.value_depth),
         row_blocks_((p.shape.queries + layout_.rows - 1) / layout_.rows) {
-    const index lane = std::max<index>(1, depth_) * index(sizeof(T)),
+    const index block = depth_ * layout_.lanes_per_block() * index(sizeof(T)),
                 heads = p.shape.batch * p.shape.kv_heads;
-    each_ = std::clamp<index>(tuned::turned_bytes / (lane * layout_.lanes_per_block()), 1,
-                              std::max<index>(1, row_blocks_));
+    each_ = std::clamp<index>(tuned::turned_bytes / std::max<index>(block, 1), 1,
+                              std::max<index>(row_blocks_, 1));
     while (each_ > 1 && heads * ((row_blocks_ + each_ - 1) / each_) < tuned::tasks) each_ /= 2;
     ranges_ = (row_blocks_ + each_ - 1) / each_;
   }
@@ -66,8 +65,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
     const index heads = p_.shape.batch * p_.shape.kv_heads;
     if (heads == 0 || ranges_ == 0 || layout_.group == 0) return;
     const index size = kv_.bytes(), workers = executor.workers();
-    const index wave =
-        workers == 1 ? 1 : std::clamp<index>(tuned::in_flight / std::max<index>(size, 1), 1, heads);
+    const index wave = heads_in_flight<T, Arch>(size, heads, workers);
     scratch.shared().reserve(
         static_cast<std::size_t>(aligned_bytes(heads * ranges_, sizeof(index)) + wave * size));
     index* const counts = scratch.shared().template take<index>(heads * ranges_);
@@ -242,23 +240,11 @@ template <class T, class Arch, class Spec, class Lists> class turned {
   }
 
   void absorb(const panel& p, index keys, const task& t, T* max, T* sum, T* scale) const {
-    const auto& normalizer = steps_of(spec_.normalizer);
     T factors[widest];
-    bool moved = false;
-    for (index v = 0; v < p.vectors; ++v) {
-      row_state<B> seen{simd::load<T, Arch>(max + v * W), simd::load<T, Arch>(sum + v * W)};
-      B factor(T(1));
-      T* const s = t.s + v * W;
-      if constexpr (splits_scale)
-        moved |= normalizer.template absorb<Arch>(s, p.pitch, keys, seen, factor, scale_.rest);
-      else
-        moved |= normalizer.template absorb<Arch>(s, p.pitch, keys, seen, factor);
-      simd::store(max + v * W, seen.max);
-      simd::store(sum + v * W, seen.sum);
-      simd::store(factors + v * W, factor);
-      simd::store(scale + v * W, B(simd::load<T, Arch>(scale + v * W) * factor));
-    }
-    if (moved) simd::rescale<T, Arch>(p.vectors, factors, p.pitch, kv_.channels(), t.sums);
+    if (!absorb_panel<Arch>(spec_, scale_.rest, p.vectors, p.pitch, keys, t.s, max, sum, factors))
+      return;
+    for (index i = 0; i < p.pitch; ++i) scale[i] *= factors[i];
+    simd::rescale<T, Arch>(p.vectors, factors, p.pitch, kv_.channels(), t.sums);
   }
 
   // O of each lane and its state.
@@ -298,7 +284,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
         write_row<Arch>(spec_, p_, at.s, at.head(lane), r, o);
         if (p_.to.lse.present() || p_.to.observe)
           report_row(spec_, p_, at.s, at.head(lane), r, row_state<T>{t.max[lane], t.sum[lane]},
-                     splits_scale ? scale_.rest : 1);
+                     scale_.rest);
       }
     }
   }

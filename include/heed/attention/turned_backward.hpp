@@ -18,8 +18,9 @@
 #include <heed/attention/backward_shares.hpp>
 #include <heed/attention/block_members.hpp>
 #include <heed/attention/head_rows.hpp>
+#include <heed/attention/in_flight.hpp>
 #include <heed/score/gradient.hpp>
-#include <heed/simd/listed_tile.hpp>
+#include <heed/simd/listed_lanes.hpp>
 
 namespace heed::detail {
 
@@ -51,9 +52,9 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
         layout_(lanes_of(spec.mask, p.shape.group())),
         by_key_(spec.mask, layout_, p.shape.keys),
         row_blocks_((p.shape.queries + layout_.rows - 1) / layout_.rows) {
-    const index lane = sum_width_ * index(sizeof(T));
-    each_ = std::clamp<index>(2 * tuned::turned_bytes / (lane * layout_.lanes_per_block()), 1,
-                              std::max<index>(1, row_blocks_));
+    const index block = sum_width_ * layout_.lanes_per_block() * index(sizeof(T));
+    each_ = std::clamp<index>(2 * tuned::turned_bytes / std::max<index>(block, 1), 1,
+                              std::max<index>(row_blocks_, 1));
     const index heads = p.shape.batch * p.shape.kv_heads;
     while (each_ > 1 && heads * ranges() < tuned::tasks) each_ /= 2;
     base::cut(ranges());
@@ -64,8 +65,7 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
     if (heads == 0) return;
     const index finite_bytes = aligned_bytes(rows_.pieces(), 1);
     const index size = rows_.bytes() + finite_bytes + touched_bytes + shares_ * sum_bytes_;
-    const index wave = std::clamp<index>(tuned::in_flight / std::max<index>(size, 1),
-                                         std::min(workers, heads), heads);
+    const index wave = heads_in_reverse<T, Arch>(size, heads, workers);
     const index all = heads * ranges();
     arena& shared = scratch.shared();
     shared.reserve(static_cast<std::size_t>(aligned_bytes(all, sizeof(index)) + wave * size +
@@ -100,18 +100,13 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
       executor.for_each(count * pieces, [&](index i, index) {
         const head x = at(i / pieces);
         rows_.prepare(x.rows, x.b, x.kv, i % pieces);
-        if constexpr (masks) {
-          const span keys = piece_of(i % pieces);
-          x.finite[i % pieces] = x.rows.finite[i % pieces] &&
-                                 simd::all_finite(x.rows.k + keys.begin * x.rows.k_stride,
-                                                  x.rows.k_stride, keys.size(), rows_.width());
-        }
+        if constexpr (masks) x.finite[i % pieces] = rows_.finite(x.rows, i % pieces);
       });
       executor.for_each(count * shares_, [&](index i, index worker) {
         visit(at(i / shares_), i % shares_, scratch.worker(worker));
       });
       executor.for_each(count * pieces, [&](index i, index worker) {
-        this->finish_keys(at(i / pieces), piece_of(i % pieces), scratch.worker(worker));
+        this->finish_keys(at(i / pieces), rows_.keys_of(i % pieces), scratch.worker(worker));
       });
     }
   }
@@ -139,9 +134,6 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
   index ranges() const { return (row_blocks_ + each_ - 1) / each_; }
   span blocks_of(index range) const {
     return {range * each_, std::min((range + 1) * each_, row_blocks_)};
-  }
-  span piece_of(index i) const {
-    return {i * head_type::piece, std::min((i + 1) * head_type::piece, p_.shape.keys)};
   }
   // P and dS stay in L1.
   static constexpr index most_keys = tuned::key_tile / 2;

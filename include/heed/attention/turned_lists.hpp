@@ -35,7 +35,7 @@ struct lane_layout {
 };
 
 template <class Lists> lane_layout lanes_of(const Lists& lists, index group) {
-  const index heads = std::min<index>(lists.block_heads(), group);
+  const index heads = std::max<index>(1, std::min<index>(lists.block_heads(), group));
   return {group, group % heads == 0 ? heads : 1, lists.block_rows()};
 }
 

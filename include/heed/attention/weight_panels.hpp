@@ -11,13 +11,13 @@
 #pragma once
 
 #include <heed/attention/attend.hpp>
+#include <heed/attention/in_flight.hpp>
 #include <heed/attention/replay.hpp>
 
 namespace heed::detail {
 
 template <class T, class Arch, class Spec> class weight_panels {
   using from = replay<T, Arch, Spec>;
-  using tuned = typename from::tuned;
   static constexpr index W = from::W, widest = from::widest;
 
  public:
@@ -32,8 +32,7 @@ template <class T, class Arch, class Spec> class weight_panels {
   template <class F> void run(executor_ref executor, workspace& scratch, F f) const {
     const index heads = replay_.heads(), group = replay_.p.shape.group(), ranges = plan_.ranges;
     const index workers = executor.workers(), size = head_bytes_ * group;
-    const index wave = std::clamp<index>(tuned::in_flight / std::max<index>(size, 1),
-                                         std::min(workers, heads), std::max<index>(heads, 1));
+    const index wave = heads_in_reverse<T, Arch>(size, heads, workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size));
     scratch.crew(workers, static_cast<std::size_t>(task_bytes()));
     std::byte* const base = scratch.shared().data();

@@ -8,7 +8,7 @@
 // spans, one a tile for what they leave open. Composes like any other mask.
 #pragma once
 
-#include <heed/attention/intervals.hpp>
+#include <heed/attention/hide.hpp>
 #include <memory>
 
 namespace heed {

@@ -12,10 +12,11 @@
 // of[h / group] is the number of the mask of head h: retrieval heads see all, streaming heads a
 // sink and a window. Spans are those of the head's mask: every head costs what its own mask costs.
 // Masks of one type whose numbers differ are a list of any_mask. `of` is borrowed for the call.
-// Throws if `of` does not fit the heads or names a mask that is not there.
+// Throws if `of` does not fit the heads or names a mask that is not there. DuoAttention, Xiao et
+// al. 2024.
 #pragma once
 
-#include <heed/attention/intervals.hpp>
+#include <heed/attention/hide.hpp>
 #include <heed/core/check.hpp>
 #include <heed/mask/combine.hpp>
 #include <span>
