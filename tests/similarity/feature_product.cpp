@@ -27,6 +27,19 @@ struct with_squares {
   }
 };
 
+// Queries twice, keys three times; up to four channels.
+struct lopsided {
+  template <class Arch, class T> void query(T* row, heed::index depth) const {
+    for (heed::index c = 0; c < depth; ++c) row[c] *= 2;
+  }
+  template <class Arch, class T> void key(T* row, heed::index depth) const {
+    for (heed::index c = 0; c < depth; ++c) row[c] *= 3;
+  }
+  void check(heed::index depth) const {
+    if (depth > 4) heed::check::fail("lopsided", "too many channels");
+  }
+};
+
 }  // namespace
 
 TEST_CASE("elu + 1 over its row sum is linear attention") {
@@ -72,4 +85,19 @@ TEST_CASE("a feature may change the width") {
         return (q * k.transpose() + q2 * k2.transpose()).eval();
       },
       bounded, 32);
+}
+
+TEST_CASE("a feature may treat queries and keys differently, and refuse channels") {
+  const attention spec{.similarity = feature_product{lopsided{}}, .normalizer = linear{}};
+  const double q[] = {1, 2, 0, -1}, k[] = {3, 1, 5, 2}, v = 1;
+  double out = std::nan("");
+  heed::attend(spec, view<const double>(q, {1, 1, 1, 4}), view<const double>(k, {1, 1, 1, 4}),
+               view<const double>(&v, {1, 1, 1, 1}), view<double>(&out, {1, 1, 1, 1}));
+  CHECK(out == 6 * 3);
+  const double wide[5] = {};
+  const view<const double> x(wide, {1, 1, 1, 5});
+  CHECK_THROWS_WITH(
+      heed::attend(spec, x, x, view<const double>(&v, {1, 1, 1, 1}),
+                   view<double>(&out, {1, 1, 1, 1})),
+      Catch::Matchers::ContainsSubstring("too many channels"));
 }

@@ -5,6 +5,8 @@
 // Everything else (masks, scores, normalisers, heads) is as for `dot`. act takes vectors and single
 // numbers (`auto`) or single numbers only; tanh by default. Leave `attention::scale` alone: it
 // would multiply u. Cost: Lq · Lk · A activations; no GEMM form exists, b is added once a key.
+// Bahdanau et al., Neural Machine Translation by Jointly Learning to Align and Translate, 2014.
+// Throws if w or b do not have one entry a channel.
 #pragma once
 
 #include <algorithm>

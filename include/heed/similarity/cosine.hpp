@@ -2,7 +2,8 @@
 // similarity/cosine: s_ij = β_h · q̂_i·k̂_j, x̂ = x / max(‖x‖, ε).
 //
 // β one number a query head, 1 without; Swin v2 learns t and takes β = cosine::swin(t). Leave
-// `attention::scale` alone: it would multiply β.
+// `attention::scale` alone: it would multiply β. Swin Transformer V2, Liu et al. 2021. Cost of
+// `dot`, and a norm a row. Throws if β does not fit the query heads or ε is negative.
 #pragma once
 
 #include <algorithm>

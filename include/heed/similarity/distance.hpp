@@ -4,7 +4,8 @@
 // Two more channels make it a dot product, q' = [2q, -‖q‖², -1] and k' = [k, 1, ‖k‖²]: the cost of
 // `dot` at D + 2. The price is cancellation: s is off by up to about √D · ε · (‖q‖ + ‖k‖)² / c,
 // whatever the distance. Rows that lie close together but far from the origin are better centred
-// first (subtract the same vector from q and k), or compared by `direct_distance`.
+// first (subtract the same vector from q and k), or compared by `direct_distance`. Kim et al., The
+// Lipschitz Constant of Self-Attention, 2020. Throws if c is negative.
 #pragma once
 
 #include <heed/core/check.hpp>

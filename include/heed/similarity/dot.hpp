@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// similarity/dot: s_ij = c · q_i·k_j, c = 1/√D unless `attention::scale` is given.
+// similarity/dot: s_ij = c · q_i·k_j, c = 1/√D unless `attention::scale` is given (Transformer,
+// Vaswani et al. 2017). 2 D flops a pair.
 //
 // A similarity may rewrite rows while they are packed, so that the dot product of the rewritten
 // rows is the score:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
-// similarity/feature_product: s_ij = φ(q_i)·φ(k_j), unscaled.
+// similarity/feature_product: s_ij = φ(q_i)·φ(k_j), unscaled (linear attention as its matrix,
+// Katharopoulos et al., Transformers are RNNs, 2020).
 //
-// φ is any feature map of rows (`simd/feature.hpp`):
+// φ is any feature map of rows (`simd/feature.hpp`), also one that differs for queries and keys.
 //   feature_product{[](auto x) { return x * x; }}
 #pragma once
 
@@ -24,13 +25,16 @@ struct elu1_feature {
 template <class Feature = identity_feature> struct feature_product {
   Feature feature{};
 
+  void check(const problem_shape& shape) const {
+    if constexpr (requires { feature.check(shape.depth); }) feature.check(shape.depth);
+  }
   double default_scale(index) const { return 1; }
   index width(index depth) const { return feature_width(feature, depth); }
   template <class Arch, class T> void query(T* row, index depth, const row_position&) const {
-    apply_feature<Arch>(feature, row, depth);
+    apply_feature<Arch>(feature, row, depth, feature_role::query);
   }
   template <class Arch, class T> void key(T* row, index depth, const row_position&) const {
-    apply_feature<Arch>(feature, row, depth);
+    apply_feature<Arch>(feature, row, depth, feature_role::key);
   }
   template <class Arch, class T>
   void query_backward(const T* x, T* dx, index depth, const row_position&) const {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // similarity/layer_norm: x ← (x - mean x) / √(var x + ε) over the channels of a head, without scale
 // and bias: a row transform for `.query` and `.key`, after which all rows have nearly the norm √D.
+//
+// Ba et al., Layer Normalization, 2016. O(D) a row. Throws if ε is negative.
 #pragma once
 
 #include <cmath>
@@ -33,20 +35,9 @@ struct layer_norm {
   }
 
  private:
-  template <class Arch, class T> static T sum(const T* x, index depth) {
-    constexpr index W = simd::width<T, Arch>;
-    simd::batch<T, Arch> lanes(T(0));
-    index c = 0;
-    for (; c + W <= depth; c += W) lanes += simd::load<T, Arch>(x + c);
-    T each[W], total = 0;
-    simd::store(each, lanes);
-    for (T e : each) total += e;
-    for (; c < depth; ++c) total += x[c];
-    return total;
-  }
   // x - mean x; returns the factor that is left.
   template <class Arch, class T> T centre(T* x, index depth) const {
-    const T mean = sum<Arch>(x, depth) / T(depth);
+    const T mean = simd::sum_row<Arch>(x, depth) / T(depth);
     simd::map_row<Arch>(x, depth, [mean](auto v) { return v - decltype(v)(mean); });
     return T(1) / std::sqrt(simd::sum_of_squares<Arch>(x, depth) / T(depth) + T(epsilon));
   }

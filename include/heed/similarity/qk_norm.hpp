@@ -4,7 +4,8 @@
 //
 // Gains [D], or [H,D] with the heads of the operand it transforms; without gains g = 1. The mean
 // runs over the channels of one head: a norm over all heads jointly is the caller's, before the
-// call.
+// call. Henry et al., Query-Key Normalization for Transformers, 2020. O(D) a row. Throws if the
+// gains do not fit the operand or ε is negative.
 #pragma once
 
 #include <heed/core/check.hpp>
