@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <heed/mask/any_mask.hpp>
+#include <heed/mask/block_map.hpp>
 #include <heed/mask/causal.hpp>
 #include <heed/mask/combine.hpp>
 #include <heed/mask/prefix.hpp>
@@ -123,6 +124,15 @@ TEST_CASE("varlen refuses offsets that do not fit") {
   const view<float> four{x.data(), {1, 1, 4, 1}};
   CHECK_THROWS_WITH(attend(attention{.plan = varlen{early}}, four, four, four, four),
                     ContainsSubstring("heed::varlen"));
+  // A map of pairs of whole tensors, at the root of a mask and below it.
+  const std::vector<int> whole{0, 1, 4};
+  const block_map map(causal{}, {.batch = 1, .heads = 1, .queries = 4, .keys = 4}, block_size{});
+  const auto refused = [&](const auto& mask) {
+    CHECK_THROWS_WITH(
+        attend(attention{.mask = mask, .plan = varlen{whole}}, four, four, four, four),
+        ContainsSubstring("heed::block_map") && ContainsSubstring("packed"));
+  };
+  refused(map), refused(map && window{2});
 }
 
 }  // namespace heed::test

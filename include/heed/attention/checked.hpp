@@ -58,7 +58,7 @@ problem checked(const Spec& spec, const operand& q, const operand& k, const oper
     if (spec.offset != aligned_ends)
       check::fail("heed::attend", "a plan sets the positions; offset must be left alone");
     check_policy(spec.plan, p.shape);
-    p.shape.offset = 0;
+    p.shape.offset = 0, p.shape.packed = true;
     if constexpr (requires { spec.plan.sequences(); }) p.shape.batch = spec.plan.sequences();
   }
   if (spec.offset != aligned_ends) p.shape.offset = spec.offset, p.placed = true;

@@ -92,7 +92,8 @@ struct row_position {
 // Everything about a call that follows from its operands.
 struct problem_shape {
   index batch = 0, heads = 0, kv_heads = 0, queries = 0, keys = 0, depth = 0, value_depth = 0;
-  index offset = 0;  // position of query row 0
+  index offset = 0;     // position of query row 0
+  bool packed = false;  // sequences of a plan, of lengths of their own
 
   constexpr index group() const { return kv_heads > 0 ? heads / kv_heads : 0; }
 };

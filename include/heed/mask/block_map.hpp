@@ -94,6 +94,7 @@ template <mask Inside, class Size = block_size> class block_map {
     return !any ? cover::none : every ? cover::all : cover::some;
   }
   void check(const problem_shape& shape) const {
+    if (shape.packed) check::fail("heed::block_map", "a map does not suit packed sequences");
     const problem_shape& own = table_->shape;
     const auto want = [&](bool holds, const char* what, index is, index was) {
       if (!holds)
