@@ -164,4 +164,11 @@ TEST_CASE("rope refuses what does not fit") {
                     Catch::Matchers::ContainsSubstring("2 factors for 4 pairs"));
   CHECK_THROWS_WITH(heed::rotations::llama3(8, 10000, 2, 4, 1, 64),
                     Catch::Matchers::ContainsSubstring("low < high"));
+  const auto positive = Catch::Matchers::ContainsSubstring("must be positive");
+  CHECK_THROWS_WITH(heed::rotations::linear(8, 10000, 0), positive);
+  CHECK_THROWS_WITH(heed::rotations::ntk(8, 10000, -2), positive);
+  CHECK_THROWS_WITH(heed::rotations::dynamic_ntk(8, 10000, 2, 100, 0), positive);
+  CHECK_THROWS_WITH(heed::rotations::yarn(8, 10000, 4, -1), positive);
+  CHECK_THROWS_WITH(heed::rotations::llama3(8, 10000, 0, 1, 4, 64), positive);
+  CHECK_THROWS_WITH(heed::rotations::longrope(8, 10000, {1, 1, 1, 1}, std::nan(""), 64), positive);
 }

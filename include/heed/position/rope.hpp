@@ -5,6 +5,9 @@
 //   attention{.query = r, .key = r}
 // A row's position is that of its token, or `ids` [B|1, 1, L, 1] where those are given: one id a
 // row of the operand that the policy is used on.
+//
+// RoFormer, Su et al. 2021. O(R) a row. Throws if the pairs do not fit in the channels or the ids
+// do not fit the operand.
 #pragma once
 
 #include <heed/core/policy.hpp>

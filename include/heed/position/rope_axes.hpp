@@ -3,7 +3,8 @@
 //
 // The pairs fall into sections, one an axis, and section a turns by ids[a]·θ_c: M-RoPE (time, y, x)
 // with θ running on through the sections, or axial rotation with θ of `axial`, which begins anew in
-// each.
+// each. Qwen2-VL, Wang et al. 2024. O(R) a row. Throws if the sections do not hold all pairs, these
+// do not fit in the channels, or ids or angles do not fit the operand.
 #pragma once
 
 #include <heed/core/broadcast.hpp>

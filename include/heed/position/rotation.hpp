@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 // The frequencies of rotary positions, with every way of stretching them, and the rotation itself.
 //
-// R rotated channels, R/2 pairs; θ_c = base^{-2c/R}. `f` is the factor by which the context grows
-// beyond the trained length L0.
+// R rotated channels, R/2 pairs; θ_c = base^{-2c/R} (RoFormer, Su et al., 2021). `f` is the factor
+// by which the context grows beyond the trained length L0. Positions below 2^30. Throw
+// std::invalid_argument where numbers do not fit. O(R).
 #pragma once
 
 #include <algorithm>
@@ -37,6 +38,14 @@ struct rotation {
   }
 };
 
+namespace detail {
+inline void check_stretch(double f, double trained = 1) {
+  if (!(f > 0 && trained > 0))
+    check::fail("heed::rotation", "the factor and the trained length must be positive, not " +
+                                      std::to_string(f) + " and " + std::to_string(trained));
+}
+}  // namespace detail
+
 namespace rotations {
 
 inline rotation plain(index channels, double base = 10000) {
@@ -49,25 +58,29 @@ inline rotation plain(index channels, double base = 10000) {
     r.theta.push_back(std::pow(base, -2.0 * double(c) / double(channels)));
   return r;
 }
-// θ / f.
+// θ / f (position interpolation, Chen et al., 2023).
 inline rotation linear(index channels, double base, double f) {
+  detail::check_stretch(f);
   rotation r = plain(channels, base);
   for (double& x : r.theta) x /= f;
   return r;
 }
 // base · f^{R/(R-2)}.
 inline rotation ntk(index channels, double base, double f) {
+  detail::check_stretch(f);
   if (channels == 2) check::fail("heed::rotation", "ntk needs more than 2 channels");
   return plain(channels, base * std::pow(f, double(channels) / double(channels - 2)));
 }
 // base · (f L / L0 - f + 1)^{R/(R-2)} for a sequence of L > L0, unscaled up to there.
 inline rotation dynamic_ntk(index channels, double base, double f, double length, double trained) {
+  detail::check_stretch(f, trained);
   return ntk(channels, base, f * std::max(length, trained) / trained - f + 1);
 }
 // θ[(1-γ)/f + γ], γ = 1 - clamp((c - lo)/(hi - lo), 0, 1), lo = ⌊d(β_fast)⌋, hi = ⌈d(β_slow)⌉,
-// d(β) = R ln(L0/2πβ) / (2 ln base); magnitude 0.1 ln f + 1.
+// d(β) = R ln(L0/2πβ) / (2 ln base); magnitude 0.1 ln f + 1 (YaRN, Peng et al., 2023).
 inline rotation yarn(index channels, double base, double f, double trained, double beta_fast = 32,
                      double beta_slow = 1) {
+  detail::check_stretch(f, trained);
   rotation r = plain(channels, base);
   const auto d = [&](double beta) {
     return double(channels) * std::log(trained / (2 * std::numbers::pi * beta)) /
@@ -82,9 +95,10 @@ inline rotation yarn(index channels, double base, double f, double trained, doub
   return r;
 }
 // λ = 2π/θ: below L0/high θ, above L0/low θ/f, between them (1-t) θ/f + t θ with
-// t = (L0/λ - low)/(high - low).
+// t = (L0/λ - low)/(high - low) (Llama 3.1).
 inline rotation llama3(index channels, double base, double f, double low, double high,
                        double trained) {
+  detail::check_stretch(f, trained);
   if (!(low < high)) check::fail("heed::rotation", "llama3 needs low < high");
   rotation r = plain(channels, base);
   for (double& x : r.theta) {
@@ -94,9 +108,10 @@ inline rotation llama3(index channels, double base, double f, double low, double
   }
   return r;
 }
-// θ_c / factor_c, R/2 factors; magnitude √(1 + ln f / ln L0).
+// θ_c / factor_c, R/2 factors; magnitude √(1 + ln f / ln L0) (LongRoPE, Ding et al., 2024).
 inline rotation longrope(index channels, double base, const std::vector<double>& factors, double f,
                          double trained) {
+  detail::check_stretch(f, trained);
   rotation r = plain(channels, base);
   if (factors.size() != r.theta.size())
     check::fail("heed::rotation", "longrope has " + std::to_string(factors.size()) +
