@@ -18,6 +18,8 @@ TEST_CASE("Chunks, drawn") {
   CHECK(drawn(chunk{.size = 2}, 2, 5) == drawing{"..xx.", "....x"});
   CHECK(drawn(chunk{.size = 2}, 3, 1) == drawing{".", ".", "x"});
   CHECK(drawn(chunk{.size = 2, .previous = 1}, 3, 1) == drawing{".", ".", "x"});
+  constexpr index all = std::numeric_limits<index>::max();
+  CHECK(drawn(chunk{.size = all, .previous = 1}, 4, 1) == drawing{".", ".", ".", "x"});
 }
 
 TEST_CASE("Chunks, against their references and in the engine") {

@@ -91,6 +91,8 @@ TEST_CASE("Strides refuse what is no stride") {
   CHECK_THROWS_WITH((fixed_strided{0, 1}.check({})), ContainsSubstring("heed::fixed_strided"));
   CHECK_THROWS_WITH((fixed_strided{3, -1}.check({})), ContainsSubstring("columns"));
   CHECK_THROWS_WITH((dilated_window{1, 1, 0}.check({})), ContainsSubstring("step must be"));
+  CHECK_THROWS_WITH((dilated_window{4, 1, index{1} << 62}.check({})),
+                    ContainsSubstring("step must be at most"));
   CHECK_THROWS_WITH((dilated_window{-1, 1}.check({})), ContainsSubstring("left = -1"));
   CHECK_THROWS_WITH((dilated_window{1, 1, 1, steps}.check({.heads = 3})),
                     ContainsSubstring("2 numbers, 3 heads"));

@@ -8,6 +8,8 @@
 // causal{.shift = Lq - Lk}
 //   x...
 //   xx..
+//
+// Vaswani et al. 2017. One span a query.
 #pragma once
 
 #include <algorithm>

@@ -22,7 +22,7 @@ namespace heed {
 
 namespace detail {
 
-constexpr index floor_divided(index i, index by) { return i >= 0 ? i / by : -((-i + by - 1) / by); }
+constexpr index floor_divided(index i, index by) { return i >= 0 ? i / by : (i + 1) / by - 1; }
 inline void check_chunk_size(const char* policy, index size) {
   if (size < 1) check::fail(policy, "size must be at least 1: " + std::to_string(size));
 }

@@ -15,10 +15,10 @@
 //   xx..xxxxx.                     x...x.xxx                 x...x.xxx
 //   xx..xxxxxx
 //
-// PowerAttention: every token is reached in log2 of the number of blocks layers. `tokens()` is the
-// form q - k = 2^p with the token itself, without which the first row would be empty. About log2
-// (blocks) spans a row; where panels keep fewer, block_map skips what lies between them. Throws if
-// block < 1, window < 0 or sinks < 0.
+// PowerAttention (Chen et al. 2025): every token is reached in log2 of the number of blocks layers.
+// `tokens()` is the form q - k = 2^p with the token itself, without which the first row would be
+// empty. About log2 (blocks) spans a row; where panels keep fewer, block_map skips what lies
+// between them. Throws if block < 1, window < 0 or sinks < 0.
 #pragma once
 
 #include <bit>

@@ -39,9 +39,14 @@ template <class B, class T> auto multiple(const B& x, T of) {
 constexpr bool holds_multiple(index low, index high, index of) {
   return low <= high && high / of * of >= low;
 }
+// Numbers of keys: products of two do not overflow.
+inline constexpr index most_keys_apart = std::numeric_limits<int>::max();
 inline void check_step(const char* policy, const char* name, index step) {
   if (step < 1)
     check::fail(policy, std::string(name) + " must be at least 1: " + std::to_string(step));
+  if (step > most_keys_apart)
+    check::fail(policy, std::string(name) + " must be at most " + std::to_string(most_keys_apart) +
+                            ": " + std::to_string(step));
 }
 
 }  // namespace detail
@@ -150,7 +155,7 @@ struct dilated_window {
                   "steps must hold one number a query head: " + std::to_string(steps.size()) +
                       " numbers, " + std::to_string(shape.heads) + " heads");
     for (const int n : steps) detail::check_step("heed::dilated_window", "every step", n);
-    constexpr index most = std::numeric_limits<int>::max();
+    constexpr index most = detail::most_keys_apart;
     if (left < 0 || right < 0 || left > most || right > most)
       check::fail("heed::dilated_window",
                   "left and right must be numbers of keys: left = " + std::to_string(left) +

@@ -14,7 +14,7 @@
 // position its first token sits, one or one a sequence, of those from there on: a draft to be
 // verified, whose every token sees the whole prefix. The prefix itself is causal, and what follows
 // the tree sees nothing and is not seen. One span a run, see token_tree. Rotary positions are
-// `token_tree::positions(first)`.
+// `token_tree::positions(first)`. SpecInfer, Miao et al. 2023.
 //
 // `subsegments` is the packed form of Molmo 2: k <= q and id[q] <= id[k]. The trunk has the largest
 // id, branches after it have ascending ones; ids [Lk] or [B, Lk], borrowed for the call. Every

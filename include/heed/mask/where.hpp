@@ -11,7 +11,8 @@
 // a batch of queries against one key: at.q is then a SIMD batch, at.k a number of the same value
 // type, and the answer a flag a lane or one bool for all; its body must compile for both, so
 // compare with the batch on the left: at.q >= at.k. Nothing is skipped: bound the predicate with
-// masks that have spans, causal{} && where(…). Must be pure and thread-safe.
+// masks that have spans, causal{} && where(…). Must be pure and thread-safe. FlexAttention, Dong et
+// al. 2024.
 #pragma once
 
 #include <heed/mask/concept.hpp>
