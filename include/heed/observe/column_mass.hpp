@@ -7,7 +7,8 @@
 //   attend_backward(spec, q, k, v, {.out = o, .lse = lse}, d_out, {.observed = &by_a});
 //
 // Without lse, or where the normaliser has none, a pass more. Sums over a panel are of the compute
-// type, over panels in double. Throws std::invalid_argument before anything is written.
+// type, over panels in double. Throws std::invalid_argument before anything is written. Gu et al.,
+// When Attention Sink Emerges in Language Models, 2024.
 #pragma once
 
 #include <heed/attention/weight_panels.hpp>

@@ -7,7 +7,7 @@
 //
 // Keys are given by their index in the tensors, in any order, and are borrowed. Their weights are
 // kept as they come and rescaled with the running sum; keys that a query does not see give 0. Any
-// normaliser.
+// normaliser. DAAM, Tang et al. 2022. Throws where a call does not fit.
 #pragma once
 
 #include <heed/observe/kept_gradient.hpp>

@@ -7,7 +7,7 @@
 //
 // The label of a key is its group, from 0 to G - 1; other labels belong to none. Labels are
 // borrowed: spans, modalities, documents, blocks. Any normaliser. Cheapest where neighbouring keys
-// have one label.
+// have one label. Throws where labels or π do not fit the call.
 #pragma once
 
 #include <heed/observe/kept_gradient.hpp>

@@ -6,7 +6,8 @@
 //   ablate_head(out, h), head_mean(out, h) zero and mean ablation
 //   project_head(out, h, w_o, to)          what the head adds to the layer, o_h W_O,h
 //
-// out [B,H,Lq,Dv] in any layout. Throw std::invalid_argument where shapes do not fit.
+// out [B,H,Lq,Dv] in any layout. Throw std::invalid_argument where shapes do not fit. Michel et
+// al., Are Sixteen Heads Really Better than One?, 2019.
 #pragma once
 
 #include <algorithm>

@@ -9,7 +9,8 @@
 // Beside the running sum l = Σ p̃ goes a = Σ p̃ x, p̃ = 2^x, both rescaled where the maximum moves;
 // H = (l log Σ - a ln 2) / Σ, Σ the denominator with sinks and extra slots. Nothing cancels that
 // was not small: x counts from the running maximum. A row without keys has entropy 0. KL(p ‖
-// uniform) over n keys is log n - H. Softmax and sink_softmax only.
+// uniform) over n keys is log n - H. Softmax and sink_softmax only. σReparam, Zhai et al. 2023.
+// Throws where a call does not fit.
 #pragma once
 
 #include <cmath>

@@ -7,7 +7,8 @@
 // Largest first; of equal scores the first key. A key is its index in the tensors; where a query
 // sees fewer than n keys the rest is -1, weight 0. The order is that of the scores, so it holds
 // where weights underflow, and is that of the weights for every normaliser that grows with the
-// score. n = 1 gives the arg-max and the confidence of a head.
+// score. n = 1 gives the arg-max and the confidence of a head. Retrieval heads, Wu et al. 2024.
+// Throws where a call does not fit.
 #pragma once
 
 #include <heed/core/view.hpp>
