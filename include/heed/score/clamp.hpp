@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // score/clamp: s <- min(max(s, lowest), highest). NaN stays NaN. Either bound may be infinite.
+//
+// GRIT, Ma et al. 2023. Throws unless lowest <= highest.
 #pragma once
 
 #include <heed/core/check.hpp>

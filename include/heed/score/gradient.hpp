@@ -63,7 +63,7 @@ void multiply_slopes(const S& f, const tile& in, const T* s, T* ds) {
   } else {
     for (index j = 0; j < in.keys; ++j)
       for (index i = 0; i < in.rows; ++i) {
-        const position at{in.b, in.h, in.q + i, in.k + j, in.row + i, in.slot + j};
+        const position at{in.b, in.h, in.q + i, in.key(j), in.row + i, in.slot + j};
         const T x = s[j * in.pitch + i];
         T& d = ds[j * in.pitch + i];
         if (d == T(0)) continue;
@@ -82,8 +82,7 @@ void multiply_slopes(const S& f, const tile& in, const T* s, T* ds) {
 }  // namespace detail
 
 // ds: on entry by f(s), on return by s; what is 0 stays 0, whatever the score: a masked one may be
-// NaN. `spare` holds links<S>() panels besides what modifiers ask
-// for with `scratch`.
+// NaN. `spare` holds links<S>() panels besides what modifiers ask for with `scratch`.
 template <class Arch, class S, class T>
 void score_backward(const S& f, const gradient_of<S>& g, const tile& in, const T* s, T* ds,
                     double* sum, T* spare) {

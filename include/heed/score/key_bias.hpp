@@ -2,6 +2,8 @@
 // score/key_bias: s + b_j, b [B|1, H|Hkv|1, Lk, 1].
 //
 // With b_j = log n_j a key stands for n_j equal keys: Σ_j n_j e^{s_ij} v_j / Σ_j n_j e^{s_ij}.
+// ToMe, Bolya et al. 2022. Cost: an add a pair; a row of the table is read once a tile. Throws if b
+// does not broadcast to the keys and heads.
 #pragma once
 
 #include <cmath>

@@ -5,6 +5,7 @@
 // `slot` are those of the first lane. One that reads tables by row or slot is called pair by pair.
 #pragma once
 
+#include <algorithm>
 #include <heed/core/storage.hpp>
 #include <heed/score/gradient.hpp>
 #include <heed/score/listed_places.hpp>

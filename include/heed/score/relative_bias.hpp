@@ -4,7 +4,8 @@
 //
 // The table is a view [1, H|1, entries, 1] with free strides: T5's [buckets][H] has head stride 1
 // and entry stride H. Cost: one row of the Toeplitz vector is built per (head, tile), keys + lanes
-// entries; then one unaligned load and one add a vector of scores.
+// entries; then one unaligned load and one add a vector of scores. T5, Raffel et al. 2019. Throws
+// if the table has no entries or does not fit the heads, or an entry is not in it.
 #pragma once
 
 #include <algorithm>

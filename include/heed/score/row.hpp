@@ -3,6 +3,7 @@
 // generic form is called with vectors, any other score by score.
 #pragma once
 
+#include <algorithm>
 #include <heed/score/concept.hpp>
 
 namespace heed {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // score/softcap: s <- c·tanh(s / c), before the mask.
+//
+// Gemma 2, Riviere et al. 2024. Cost: a tanh a pair. Throws unless 0 < c < ∞.
 #pragma once
 
 #include <cmath>
