@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // normalizer/elu1: p_ij = elu(s_ij) + 1, that is s + 1 above zero and e^s below; undivided or by
 // the row sum.
+//
+// Gu et al., When Attention Sink Emerges in Language Models, 2024.
 #pragma once
 
 #include <heed/normalizer/elementwise.hpp>

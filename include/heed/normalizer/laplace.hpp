@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // normalizer/laplace: p_ij = ½ (1 + erf((s_ij - μ) / (σ√2))), undivided; μ and σ as in Mega, where
 // the curve approximates relu².
+//
+// Mega, Ma et al. 2022. Throws unless σ > 0.
 #pragma once
 
 #include <heed/core/check.hpp>

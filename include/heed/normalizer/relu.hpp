@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // normalizer/relu: p_ij = max(s_ij, 0)^a / c, a = 1 or 2; c any number, or the allowed keys.
+//
+// Wortsman et al., Replacing softmax with ReLU in Vision Transformers, 2023. Throws unless a is 1
+// or 2 and c > 0.
 #pragma once
 
 #include <heed/core/check.hpp>

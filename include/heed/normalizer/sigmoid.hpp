@@ -2,7 +2,8 @@
 // normalizer/sigmoid: p_ij = σ(s_ij + b), undivided unless asked; b = -ln n in sigmoid attention.
 //
 // Divided by the sum, a row whose σ all underflow (every s + b below -87.7 in float, -708 in
-// double) gives zeros, as a row without keys does; its limit would be softmax(s).
+// double) gives zeros, as a row without keys does; its limit would be softmax(s). Ramapuram et al.,
+// Theory, Analysis, and Best Practices for Sigmoid Self-Attention, 2024.
 #pragma once
 
 #include <heed/normalizer/elementwise.hpp>

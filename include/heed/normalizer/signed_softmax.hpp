@@ -2,7 +2,8 @@
 // normalizer/signed_softmax: p_ij = sign(s_ij) · e^{|s_ij|} / Σ_j e^{|s_ij|}, sign(0) = 0.
 //
 // Softmax over magnitudes: the running maximum is that of |s|, and a masked score, whose magnitude
-// is the largest of all, is recognised before its sign is dropped. lse is that of |s|.
+// is the largest of all, is recognised before its sign is dropped. lse is that of |s|. Cog
+// attention, Lv et al. 2024. Cost of softmax.
 #pragma once
 
 #include <heed/normalizer/softmax.hpp>

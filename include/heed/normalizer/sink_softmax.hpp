@@ -2,8 +2,9 @@
 // normalizer/sink_softmax: p_ij = e^{s_ij} / (e^{z_h} + Σ_j e^{s_ij}), z one logit a query head.
 //
 // Softmax that starts at {max = z, sum = 1}: the sink is a key that every query sees and whose
-// value is zero. Without logits z = 0 for all heads (softmax off by one); z = -inf is softmax.
-// lse includes the sink: log(e^z + Σ_j e^{s_ij}), so a row without keys gives zeros and lse = z.
+// value is zero. Without logits z = 0 for all heads (softmax off by one); z = -inf is softmax. lse
+// includes the sink: log(e^z + Σ_j e^{s_ij}), so a row without keys gives zeros and lse = z.
+// gpt-oss, OpenAI 2025. Cost of softmax. Throws if the logits do not fit the query heads.
 #pragma once
 
 #include <heed/core/check.hpp>
@@ -44,8 +45,8 @@ struct sink_softmax {
     softmax{}.replay<Arch>(s, pitch, keys, state);
   }
   template <class B>
-  B dscore(const B&, const B& p, const B& dp, const B& delta, const row_state<B>&) const {
-    return p * (dp - delta);
+  B dscore(const B& s, const B& p, const B& dp, const B& delta, const row_state<B>& state) const {
+    return softmax{}.dscore(s, p, dp, delta, state);
   }
 
   struct gradient {

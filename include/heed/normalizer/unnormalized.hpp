@@ -3,7 +3,8 @@
 // keys.
 //
 // s is capped where e^s would overflow: at 88.02 in float, at 709 in double. A lower cap is a
-// `score/clamp`; gates and norms of the result are output transforms.
+// `score/clamp`; gates and norms of the result are output transforms. Mongaras and Larson, On the
+// Expressiveness of Softmax Attention, 2025. Throws unless Z > 0.
 #pragma once
 
 #include <heed/core/check.hpp>
