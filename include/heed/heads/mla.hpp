@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// heads/mla: multi-head latent attention (DeepSeek-V2). A token leaves one row [c, k_R] for all
-// heads: r latent channels, from which head h has k_h = W_UK,h c and v_h = W_UV,hᵀ c, and Dr
+// heads/mla: multi-head latent attention (DeepSeek-V2, 2024). A token leaves one row [c, k_R] for
+// all heads: r latent channels, from which head h has k_h = W_UK,h c and v_h = W_UV,hᵀ c, and Dr
 // rotated ones that all heads share. Queries are rows [q_C, RoPE(q_R)] of Dc + Dr channels.
 //
 //   s = (q_C·k_h + q_R·k_R) / √(Dc + Dr) = ((W_UK,hᵀ q_C)·c + q_R·k_R) / √(Dc + Dr)

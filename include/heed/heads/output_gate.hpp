@@ -2,7 +2,8 @@
 // heads/output_gate: o <- o ⊙ σ(g), o ⊙ SiLU(g) or o + SiLU(g), before the output projection.
 //
 // logits g [B|1, H|1, L, Dv|1]: one a channel, or one a head and row. A low-rank gate is the
-// caller's product.
+// caller's product. Gated attention, Qiu et al. 2025. O(Dv) a row. Throws if g does not broadcast
+// to the output.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +24,7 @@ struct output_gate {
     constexpr index W = simd::width<T, Arch>, chunk = 64;
     for (index c = 0; c < depth; c += chunk) {
       const index some = std::min(chunk, depth - c);
-      T o[64] = {}, g[64] = {};
+      T o[chunk] = {}, g[chunk] = {};
       std::copy_n(x + c, some, o);
       broadcast::load(logits, at.b, at.h, at.row, c, 3, some, g);
       for (index i = 0; i < some; i += W)

@@ -7,6 +7,7 @@
 //   o <- factor · g ⊙ y / max(‖y‖₂, ε)          l2
 //
 // gain g [1, H|1, 1, Dv|1], 1 where it is left out; factor is (1 - λ_init) of differential heads.
+// RMSNorm, Zhang and Sennrich 2019. O(Dv) a row. Throws if ε is negative or g does not broadcast.
 #pragma once
 
 #include <cmath>

@@ -8,7 +8,8 @@
 //   found.fused.rms <= found.unfused.rms
 //
 // Both start from the numbers as they are stored, so that only arithmetic and the rounding of the
-// output differ. (Is Flash Attention stable?: the largest error of one against the other.)
+// output differ. Golden et al., Is Flash Attention stable?, 2024: the largest error of one against
+// the other. O(Lq · Lk · D), not fast.
 #pragma once
 
 #include <algorithm>

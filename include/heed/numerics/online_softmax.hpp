@@ -6,7 +6,7 @@
 //   o = acc / l       lse = m + log l
 //
 // For loops of one's own and for reading. A key of score -inf leaves no trace; a row without keys
-// gives zeros and lse = -inf.
+// gives zeros and lse = -inf. Milakov and Gimelshein 2018; Rabe and Staats 2021.
 #pragma once
 
 #include <algorithm>

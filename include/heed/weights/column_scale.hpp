@@ -5,9 +5,10 @@
 //   .weights = column_add{a, c}             c_j p_ij + a_j where the mask allows the pair
 //   .score = renormalized_column_scale{c}   c_j p_ij / Σ_j c_j p_ij, as the last modifier
 //
-// c and a [B|1, H|1, Lk, 1]; which keys, and by how much, is the caller's. MotionCLR edits the
-// columns of words by either of the first two, GIFT raises visual tokens, RefAM hides stop words
-// and sinks (c = 0, normalised again; where they are hidden from every row, a mask skips them).
+// c and a [B|1, H|1, Lk, 1]; which keys, and by how much, is the caller's. MotionCLR (Chen et al.
+// 2024) edits the columns of words by either of the first two, GIFT raises visual tokens, RefAM
+// hides stop words and sinks (c = 0, normalised again; where they are hidden from every row, a mask
+// skips them).
 #pragma once
 
 #include <heed/score/key_bias.hpp>

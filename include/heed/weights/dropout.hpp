@@ -5,7 +5,7 @@
 // Which weights fall follows from seed, batch item, head, query row and key slot alone
 // (core/counter.hpp): forward and backward agree, for any tiling, any instruction set, float and
 // double, and any number of threads. Nothing is stored. A new step of training takes a new seed.
-// Throws if rate is not in [0, 1).
+// Throws if rate is not in [0, 1). Srivastava et al. 2014. Cost: a hash a pair.
 #pragma once
 
 #include <algorithm>

@@ -61,7 +61,7 @@ template <class Rule> struct group_reweight {
 
 // The span (label 1) gets π^k, the rest 1 - π^k: weights times π^{k-1} and (1 - π^k)/(1 - π).
 // k = 1 changes nothing, k = 0 leaves the span alone. A row that cannot see one of the two is left
-// as it is. (Split-softmax.)
+// as it is. (Split-softmax, Li et al. 2024.)
 struct split_softmax {
   double k = 1;
 
@@ -84,8 +84,8 @@ struct split_softmax {
 };
 
 // Where the span (label 1) has less mass than `least`, its scores are raised by log(least / π) and
-// the row is normalised again. (Spotlight, row by row. With π averaged over a layer it is a
-// score/key_bias of that average.)
+// the row is normalised again. (Spotlight, Venkateswaran and Contractor 2025, row by row. With π
+// averaged over a layer it is a score/key_bias of that average.)
 struct spotlight {
   double least = 0;
 

@@ -13,8 +13,8 @@
 namespace heed {
 
 // Labels: 0 neither, 1 source, 2 target. keep [H] or [1]: 1 for heads that are to be left alone.
-// ACT (attention calibration): sources are the columns j > 0 of large mean weight, a head at a
-// time; every other column is a target.
+// ACT (attention calibration, Yu et al. 2024): sources are the columns j > 0 of large mean weight,
+// a head at a time; every other column is a target.
 struct redistribute {
   parameters keep{};
 
@@ -45,8 +45,8 @@ struct redistribute {
 
 // Labels: 0 others, 1 sinks in the text, 2 sinks in the image, 3 the rest of the image, which gets
 // what both kinds of sinks lose. Acts on rows with at least `least` of their mass on the image, of
-// that no more than `most` on its sinks. VAR (visual attention redistribution): sinks are the
-// tokens that are large in a few channels; the last layer is left to the caller.
+// that no more than `most` on its sinks. VAR (visual attention redistribution, Kang et al. 2025):
+// sinks are the tokens that are large in a few channels; the last layer is left to the caller.
 struct redistribute_image {
   double keep = 0.6, least = 0.2, most = 0.5;
 
