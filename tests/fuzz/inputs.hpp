@@ -2,31 +2,10 @@
 // Random inputs of a call, and ways to make it.
 #pragma once
 
-#include <cstring>
-#include <heed/core/executor.hpp>
-
 #include "fuzz/bound.hpp"
+#include "fuzz/executors.hpp"
 
 namespace heed::fuzz {
-
-// Any order, any worker.
-struct shuffled {
-  index crew;
-  engine* random;
-  index workers() const { return crew; }
-  template <class F> void for_each(index n, F&& f) const {
-    std::vector<index> order(static_cast<std::size_t>(n));
-    for (index i = 0; i < n; ++i) order[static_cast<std::size_t>(i)] = i;
-    std::shuffle(order.begin(), order.end(), *random);
-    for (const index i : order) f(i, between(*random, 0, crew - 1));
-  }
-};
-
-inline void poison(workspace& scratch) {
-  scratch.for_each_arena([](arena& a) {
-    if (a.capacity() > 0) std::memset(a.data(), 0xff, a.capacity());
-  });
-}
 
 struct operands {
   memory q, k, v;

@@ -20,7 +20,7 @@ template <class Cache> void steps(kv_fuzzed<Cache> f, engine& random) {
 }  // namespace
 
 TEST_CASE("contiguous caches") {
-  fuzz_kv("contiguous", [](engine& random) {
+  fuzz_rounds("contiguous", [](engine& random) {
     const kv_shape shape = draw_kv_shape(random);
     const kv_formats formats{draw_format(random, true), draw_format(random, true)};
     contiguous_kv cache(shape, between(random, 1, 120), formats);
@@ -29,7 +29,7 @@ TEST_CASE("contiguous caches") {
 }
 
 TEST_CASE("contiguous caches of the caller's") {
-  fuzz_kv("contiguous views", [](engine& random) {
+  fuzz_rounds("contiguous views", [](engine& random) {
     const kv_shape s = draw_kv_shape(random);
     const index n = between(random, 1, 90);
     memory k(kv_chunk::any(random), {s.batch, s.heads, n, s.depth}, use::written, random),
@@ -42,7 +42,7 @@ TEST_CASE("contiguous caches of the caller's") {
 }
 
 TEST_CASE("paged caches") {
-  fuzz_kv("paged", [](engine& random) {
+  fuzz_rounds("paged", [](engine& random) {
     const kv_shape shape = draw_kv_shape(random);
     const kv_formats formats{draw_format(random, true), draw_format(random, true)};
     const bool blocks = formats.k.channels || formats.v.channels;

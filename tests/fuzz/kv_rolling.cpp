@@ -125,14 +125,14 @@ struct rolling {
 }  // namespace
 
 TEST_CASE("ring caches") {
-  fuzz_kv("ring", [](engine& random) {
+  fuzz_rounds("ring", [](engine& random) {
     const rolling r(random, false);
     r.run(ring_kv(r.shape, {r.window, r.slack}, r.formats), random);
   });
 }
 
 TEST_CASE("streaming caches") {
-  fuzz_kv("streaming", [](engine& random) {
+  fuzz_rounds("streaming", [](engine& random) {
     const rolling r(random, true);
     r.run(streaming_kv(r.shape, {r.first, r.window, r.slack}, r.formats), random);
   });

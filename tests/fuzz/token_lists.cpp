@@ -121,7 +121,7 @@ template <class Mask> void one_call(const Mask& inside, engine& random) {
 }
 
 TEST_CASE("lists of rows") {
-  fuzz_kv("lists of rows", [](engine& random) {
+  fuzz_rounds("lists of rows", [](engine& random) {
     switch (between(random, 0, 2)) {
       case 0:
         return one_call(full{}, random);

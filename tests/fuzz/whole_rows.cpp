@@ -204,6 +204,6 @@ void one_round(engine& random) {
               });
 }
 
-TEST_CASE("whole rows") { fuzz_kv("whole rows", one_round); }
+TEST_CASE("whole rows") { fuzz_rounds("whole rows", one_round); }
 
 }  // namespace heed::fuzz
