@@ -55,7 +55,7 @@ template <class T, class Arch> struct edge_kv_by_destination {
       r.top[h] = *r.lse(h, node);
     for (index e = first; e < last; ++e) {
       const index j = p.spec.graph.source(e);
-      const index next = p.spec.graph.source(std::min(e + rows_ahead, last - 1));
+      const index next = p.spec.graph.source(std::min(e + edges_ahead, last - 1));
       ask_row(r.k, next), ask_row(r.v, next);
       for (index h = 0; h < heads; ++h) {
         const T *const q = r.q(h, node), *const d = r.d_out(h, node), *const k = r.k(h, j);
@@ -108,7 +108,7 @@ template <class T, class Arch> struct edge_kv_by_source {
     const csr by_source = turned.by_source();
     for (index t = first; t < last; ++t) {
       const index e = turned.edge(t), i = by_source.source(t);
-      const index next = by_source.source(std::min(t + rows_ahead, last - 1));
+      const index next = by_source.source(std::min(t + edges_ahead, last - 1));
       ask_row(r.q, next), ask_row(r.d_out, next);
       for (index h = 0; h < p.heads(); ++h) {
         T *const dk = s + h * p.depth(), *const dv = s + p.heads() * p.depth() + h * p.width();

@@ -38,7 +38,7 @@ template <class T> HEED_INLINE void ask_row(const rows_in<T>& of, index row) {
   for (index h = 0; h < x.extent[1]; ++h) simd::prefetch(x.row(0, h, row), bytes);
 }
 // How many edges ahead: some 8 KB, of two rows an edge.
-inline constexpr index rows_ahead = 4;
+inline constexpr index edges_ahead = 4;
 
 // Nothing is written where there is no result.
 template <class T>

@@ -30,7 +30,7 @@ template <class T, class Arch> struct gated_gcn_forward : gated_gcn_edges<T, Arc
     const index depth = this->p.depth();
     for (index e = first; e < last; ++e) {
       const index j = this->p.graph().source(e);
-      const index next = this->p.graph().source(std::min(e + rows_ahead, last - 1));
+      const index next = this->p.graph().source(std::min(e + edges_ahead, last - 1));
       ask_row(r.b, next), ask_row(r.e, next);
       for (index h = 0; h < this->p.heads(); ++h) {
         T *const gates = s + h * depth, *const sum = gates + piece();

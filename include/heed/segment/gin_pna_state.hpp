@@ -114,7 +114,7 @@ template <class T, class Arch> struct gin_pna_work {
   void add(T* s, const rows_in<T>& rows, index first, index last) const {
     const index depth = p.depth();
     for (index e = first; e < last; ++e) {
-      ask_row(rows, p.graph().source(std::min(e + rows_ahead, last - 1)));
+      ask_row(rows, p.graph().source(std::min(e + edges_ahead, last - 1)));
       for (index h = 0; h < p.heads(); ++h) {
         const T w = p.weight<T>(h, e);
         if (w == T(0)) continue;

@@ -116,7 +116,7 @@ template <class T, class Arch> struct grit_by_destination : grit_slopes<T, Arch>
         std::copy_n(r.turned + h * D, D, this->kept.turned + (node * H + h) * D);
     }
     for (index e = first; e < last; ++e) {
-      const index j = graph.source(e), next = graph.source(std::min(e + rows_ahead, last - 1));
+      const index j = graph.source(e), next = graph.source(std::min(e + edges_ahead, last - 1));
       ask_row(r.k, next), ask_row(r.v, next);
       for (index h = 0; h < H; ++h) {
         const T* const u = this->product() ? r.turned + h * D : nullptr;
@@ -166,7 +166,7 @@ template <class T, class Arch> struct grit_by_source : grit_slopes<T, Arch> {
     const csr by_source = graph.by_source();
     for (index t = first; t < last; ++t) {
       const index e = graph.edge(t), i = by_source.source(t);
-      const index next = std::min(t + rows_ahead, last - 1);
+      const index next = std::min(t + edges_ahead, last - 1);
       ask_row(r.d_out, by_source.source(next)), ask_row(r.factor, graph.edge(next));
       if (r.shift.present()) ask_row(r.shift, graph.edge(next));
       for (index h = 0; h < H; ++h) {
