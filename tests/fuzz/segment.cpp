@@ -54,14 +54,14 @@ void check_attention(edge_call& c, Spec spec, index width, const Run& run, const
 }
 
 // The order that the sources have.
-edge_order order_of(const edge_call& c) {
+static edge_order order_of(const edge_call& c) {
   for (index i = 0; i < c.nodes(); ++i)
     for (index e = c.graph().begin(i) + 1; e < c.graph().end(i); ++e)
       if (c.from(e) < c.from(e - 1)) return edge_order::any;
   return edge_order::ascending;
 }
 
-void dot_call(engine& random) {
+static void dot_call(engine& random) {
   edge_call c(random);
   const memory q = c.rows(c.nodes(), c.depth), k = c.rows(c.sources(), c.depth),
                v = c.rows(c.sources(), c.width), bias = c.table(c.edges());
@@ -87,7 +87,7 @@ void dot_call(engine& random) {
   });
 }
 
-void gat_call(engine& random) {
+static void gat_call(engine& random) {
   edge_call c(random);
   const memory l = c.rows(c.nodes(), c.depth), r = c.rows(c.sources(), c.depth),
                a = c.any_rows(1, c.depth, 0.5), b = c.any_rows(1, c.depth, 0.5),
@@ -125,7 +125,7 @@ void gat_call(engine& random) {
   });
 }
 
-void softmax_call(engine& random) {
+static void softmax_call(engine& random) {
   edge_call c(random);
   const memory logits = c.rows(c.edges(), 1), prior = c.table(c.edges()),
                null = c.table(c.nodes(), true), sink = c.table(c.nodes(), true);

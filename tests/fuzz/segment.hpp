@@ -14,7 +14,7 @@ using reference::matrix;
 using reference::vector;
 
 // Without nodes or edges, isolated nodes, loops, repeated edges, hubs of several tasks.
-inline test::graph draw_graph(engine& random, bool square, index largest_hub = 2100) {
+inline test::graph draw_graph(engine& random, bool square, index largest_hub) {
   test::graph g;
   const index nodes = one_in(random, 20) ? 0 : between(random, 1, one_in(random, 4) ? 150 : 20);
   const bool bare = one_in(random, 15);
@@ -57,11 +57,12 @@ struct edge_call {
   index heads, depth, width;
   element type;  // of what decides the type that is computed in
   double spread = 1;
+  bool in_double = false;  // whatever may be of any type
   workspace scratch{};
 
-  explicit edge_call(engine& bits, bool square = false)
+  explicit edge_call(engine& bits, bool square = false, index largest_hub = 2100)
       : random(bits),
-        g(draw_graph(bits, square)),
+        g(draw_graph(bits, square, largest_hub)),
         heads(between(bits, 1, one_in(bits, 6) ? 11 : 3)),
         depth(between(bits, 1, one_in(bits, 4) ? 70 : 20)),
         width(between(bits, 1, one_in(bits, 4) ? 70 : 20)),
@@ -71,7 +72,9 @@ struct edge_call {
     if (one_in(random, 5)) spread = 4;
   }
 
-  element any_element() { return static_cast<element>(between(random, 0, 3)); }
+  element any_element() {
+    return in_double ? element::f64 : static_cast<element>(between(random, 0, 3));
+  }
   double epsilon() const { return type == element::f64 ? 0x1p-52 : 0x1p-23; }
   csr graph() const { return g.in(); }
   index nodes() const { return g.nodes(); }
