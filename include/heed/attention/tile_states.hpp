@@ -36,8 +36,8 @@ void pack_or_wait(tile_state* states, index tile, index end, const Pack& pack) {
     states[t].store(packing::done, std::memory_order_release);
     return true;
   };
-  for (index next = tile; !is_packed(states[tile]);)
-    if (!claim(tile) && (++next >= end || !claim(next))) std::this_thread::yield();
+  for (index next = tile + 1; !is_packed(states[tile]) && !claim(tile); ++next)
+    if (next >= end || !claim(next)) std::this_thread::yield();
 }
 
 }  // namespace heed::detail

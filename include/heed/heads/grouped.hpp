@@ -7,10 +7,15 @@
 // and value tile.
 #pragma once
 
+#include <cassert>
 #include <heed/core/position.hpp>
 
 namespace heed {
 
-constexpr index kv_head_of(index h, const problem_shape& shape) { return h / shape.group(); }
+// Where there is a query head, there is a kv head: shapes are checked.
+constexpr index kv_head_of(index h, const problem_shape& shape) {
+  assert(shape.group() > 0);
+  return h / shape.group();
+}
 
 }  // namespace heed

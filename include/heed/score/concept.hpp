@@ -31,8 +31,9 @@ concept score_modifier =
 
 namespace detail {
 
-template <class P> const P& bare(const P& policy) { return policy; }
+template <class P> const P& bare(const P& policy) { return policy; }  // NOLINT: see below
 template <class P> const P& bare(const borrowed<P>& b) { return b.policy; }
+template <class P> void bare(const P&&) = delete;  // refers to its argument
 
 // f(s, at); a float parameter takes a double by a cast, so that no conversion is silent.
 template <class T, class S, class At> T called(const S& f, T s, const At& at) {

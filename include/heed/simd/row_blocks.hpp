@@ -14,8 +14,8 @@ namespace heed::simd::detail {
 HEED_INLINE void ask([[maybe_unused]] const void* p, [[maybe_unused]] std::intptr_t ahead) {
 #if defined(__GNUC__)
   asm volatile("");  // else g++ drops the call: see `prefetch`
-  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(p) +
-                                                   static_cast<std::uintptr_t>(ahead)));
+  const auto at = reinterpret_cast<std::uintptr_t>(p) + static_cast<std::uintptr_t>(ahead);
+  __builtin_prefetch(reinterpret_cast<const void*>(at));  // NOLINT: of another object, maybe
 #endif
 }
 

@@ -22,7 +22,7 @@ inline constexpr int sliding_rows = 3;
 namespace detail {
 
 struct straight {
-  template <class B> HEED_INLINE const B& operator()(const B& x) const { return x; }
+  template <class B> HEED_INLINE B operator()(const B& x) const { return x; }
 };
 
 template <class T, class Arch, int R, int N, class Order>
