@@ -88,9 +88,9 @@ template <class T, class Arch, class Spec> class chunk_loop {
   void run(const token_run& s, index h, T* state, std::int64_t seen) {
     run_ = s, h_ = h, seen_ = seen;
     T* const side = state + p_.width * p_.value_depth();
-    T nothing = 0;
+    ungated_ = 0;
     sums_ = side;
-    m_ = gated<Spec> ? side + (sums_keys<Spec> ? p_.width : 0) : &nothing;
+    m_ = gated<Spec> ? side + (sums_keys<Spec> ? p_.width : 0) : &ungated_;
     const bool in_place = columns_ == p_.value_depth();
     s_ = in_place ? state : own_s_;
     for (index c = 0; c < p_.width && !in_place; ++c) {
@@ -111,7 +111,8 @@ template <class T, class Arch, class Spec> class chunk_loop {
         done = chunk();
         for (index some = count; done < some;) {
           load();
-          if ((some = done) == 0) break;
+          some = done;
+          if (some == 0) break;
           rows_.drop(some);
           done = chunk();
         }
@@ -327,6 +328,7 @@ template <class T, class Arch, class Spec> class chunk_loop {
   index h_ = 0, first_ = 0;
   std::int64_t seen_ = 0;
   T *s_ = nullptr, *sums_ = nullptr, *m_ = nullptr;
+  T ungated_ = 0;  // the maximum where no gate has one
 };
 
 }  // namespace heed::detail
