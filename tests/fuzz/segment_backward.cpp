@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSL-1.0
+// Gradients of dot products, graph attention and softmax along edges.
+#include <heed/segment/dot_backward.hpp>
+#include <heed/segment/gatv2_backward.hpp>
+#include <heed/segment/softmax_backward.hpp>
+
+#include "fuzz/segment_slopes.hpp"
+
+namespace heed::fuzz {
+
+static void dot_call(engine& random) {
+  edge_call c = draw_slopes(random);
+  learned q("q", c, c.rows(c.nodes(), c.depth)), k("k", c, c.rows(c.sources(), c.depth)),
+      v("v", c, c.rows(c.sources(), c.width)), bias("bias", c, c.table(c.edges())),
+      null("null", c, c.table(c.nodes(), true));
+  segment_dot spec{.graph = c.graph()};
+  std::vector<learned*> all{&q, &k, &v};
+  if (one_in(random, 2)) spec.bias = bias.in(), all.push_back(&bias);
+  if (one_in(random, 2)) spec.null = null.in(), all.push_back(&null);
+  if (one_in(random, 3)) spec.scale = uniform(random, 0.01, 0.5);
+  const memory d_out = c.rows(c.nodes(), c.width);
+  memory out = c.written(c.nodes(), c.width), lse = c.written(c.nodes(), 1);
+  INFO("dot " << c.describe());
+  const auto loss = [&] {
+    attend_edges(spec, q.in(), k.in(), v.in(), {.out = out.write(), .lse = lse.write()});
+    return product(out, d_out);
+  };
+  const transposed by(c.graph(), c.sources());
+  check_slopes(c, all, curve::smooth, loss,
+               [&](const executor_ref& executor, const workspace_ref& scratch) {
+                 segment_dot_gradients to{.dq = q.to(), .dk = k.to(), .dv = v.to()};
+                 if (spec.bias.present()) to.spec.bias = bias.to();
+                 if (spec.null.present()) to.spec.null = null.to();
+                 attend_edges_backward(spec, by, q.in(), k.in(), v.in(), {out.read(), lse.read()},
+                                       d_out.read(), to, executor, scratch);
+               });
+}
+
+template <class Spec, class To>
+static void gat_call(engine& random, const char* name, Spec spec, const To& rows_of) {
+  edge_call c = draw_slopes(random);
+  learned x("x_dst", c, c.rows(c.nodes(), c.depth)), y("x_src", c, c.rows(c.sources(), c.depth)),
+      a("first row", c, c.any_rows(1, c.depth, 0.5)), b("source", c, c.any_rows(1, c.depth, 0.5)),
+      bias("bias", c, c.table(c.edges())), null("null", c, c.table(c.nodes(), true));
+  spec.graph = c.graph(), spec.slope = uniform(random, 0, 1);
+  std::vector<learned*> all{&x, &y, &a};
+  if (one_in(random, 2)) spec.bias = bias.in(), all.push_back(&bias);
+  if (one_in(random, 2)) spec.null = null.in(), all.push_back(&null);
+  if (rows_of(spec, a.in(), b.in())) all.push_back(&b);
+  const memory d_out = c.rows(c.nodes(), c.depth);
+  memory out = c.written(c.nodes(), c.depth), lse = c.written(c.nodes(), 1);
+  INFO(name << " " << c.describe());
+  const auto loss = [&] {
+    attend_edges(spec, x.in(), y.in(), {.out = out.write(), .lse = lse.write()});
+    return product(out, d_out);
+  };
+  const transposed by(c.graph(), c.sources());
+  check_slopes(c, all, curve::kinked, loss,
+               [&](const executor_ref& executor, const workspace_ref& scratch) {
+                 gat_gradients<Spec> to{.d_dst = x.to(), .d_src = y.to()};
+                 if (spec.bias.present()) to.spec.bias = bias.to();
+                 if (spec.null.present()) to.spec.null = null.to();
+                 rows_of(to.spec, a.to(), b.to());
+                 attend_edges_backward(spec, by, x.in(), y.in(), {out.read(), lse.read()},
+                                       d_out.read(), to, executor, scratch);
+               });
+}
+
+static void softmax_call(engine& random) {
+  edge_call c = draw_slopes(random);
+  const auto share = [&] {
+    memory m = c.table(c.edges());
+    m.each([&](index b, index h, index l, index d) {
+      m.set(b, h, l, d, one_in(random, 6) ? 0 : uniform(random, 0.05, 1));
+    });
+    return m;
+  };
+  learned logits("logits", c, c.rows(c.edges(), 1)), prior("prior", c, c.table(c.edges())),
+      weight("weight", c, share()), cutoff("cutoff", c, share()),
+      null("null", c, c.table(c.nodes(), true)), sink("sink", c, c.table(c.nodes(), true));
+  segment_softmax spec{.graph = c.graph()};
+  std::vector<learned*> all{&logits};
+  const auto take = [&](operand& to, learned& x) {
+    if (one_in(random, 2)) to = x.in(), all.push_back(&x);
+  };
+  take(spec.prior, prior), take(spec.weight, weight), take(spec.cutoff, cutoff);
+  take(spec.null, null), take(spec.sink, sink);
+  spec.epsilon = uniform(random, 0.01, 0.1);
+  const memory d_out = c.rows(c.edges(), 1);
+  memory out = c.written(c.edges(), 1), lse = c.written(c.nodes(), 1);
+  INFO("softmax " << c.describe());
+  const auto loss = [&] {
+    normalize_edges(spec, logits.in(), {.out = out.write(), .lse = lse.write()});
+    return product(out, d_out);
+  };
+  const auto of = [](const operand& x, learned& l) { return x.present() ? l.to() : result{}; };
+  check_slopes(
+      c, all, curve::smooth, loss,
+      [&](const executor_ref& executor, const workspace_ref& scratch) {
+        normalize_edges_backward(spec, logits.in(), lse.read(), d_out.read(),
+                                 {.logits = logits.to(),
+                                  .spec = {.prior = of(spec.prior, prior),
+                                           .weight = of(spec.weight, weight),
+                                           .cutoff = of(spec.cutoff, cutoff),
+                                           .null = of(spec.null, null),
+                                           .sink = of(spec.sink, sink)}},
+                                 executor, scratch);
+      },
+      true);
+}
+
+TEST_CASE("gradients along edges") {
+  fuzz_rounds("segment backward", [](engine& random) {
+    dot_call(random);
+    gat_call(random, "gat", gat{}, [](auto& to, const auto& a, const auto& b) {
+      return to.target = a, to.source = b, true;
+    });
+    gat_call(random, "gatv2", gatv2{}, [](auto& to, const auto& a, const auto&) {
+      return to.weight = a, false;
+    });
+    softmax_call(random);
+  });
+}
+
+}  // namespace heed::fuzz
