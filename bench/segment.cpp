@@ -8,73 +8,17 @@
 // edge once, in the order of the graph's edges, doing nothing else; `share_uniform` of the rate for
 // rows at random. The plain loop over the same edges with Eigen's rows is `vs_eigen`.
 #define EIGEN_USE_THREADS
-#include "support/calls.hpp"
+#include "support/graphs.hpp"
 
 #include <heed/segment/dot_backward.hpp>
 #include <heed/segment/gatv2.hpp>
 #include <heed/segment/softmax.hpp>
 
-#include <numeric>
-
 namespace {
 
+using bench::graph;
 using bench::trial;
 using heed::index;
-
-struct graph {
-  std::vector<index> offsets;
-  std::vector<int> sources;
-
-  heed::csr in() const { return {offsets, sources}; }
-  index nodes() const { return in().nodes(); }
-};
-
-// Edges whose ends are drawn by weights i^(-1 / (exponent - 1)), nodes in random order.
-graph power_law(index nodes, index edges, double exponent, bool hub) {
-  const auto n = static_cast<std::size_t>(nodes);
-  std::mt19937_64 bits(20240229);
-  const auto unit = [&] { return double(bits() >> 11) * 0x1p-53; };
-  std::vector<double> sum(n);
-  double total = 0;
-  for (std::size_t i = 0; i < n; ++i)
-    sum[i] = total += std::pow(double(i + 1), -1 / (exponent - 1));
-  std::vector<int> name(n);
-  std::iota(name.begin(), name.end(), 0);
-  for (std::size_t i = n; i > 1; --i) std::swap(name[i - 1], name[bits() % i]);
-  const auto draw = [&] {
-    const auto at = std::upper_bound(sum.begin(), sum.end(), unit() * total) - sum.begin();
-    return name[std::min(n - 1, static_cast<std::size_t>(at))];
-  };
-  std::vector<std::pair<int, int>> list(static_cast<std::size_t>(edges));
-  for (auto& [to, from] : list) to = hub ? int(n / 2) : draw(), from = draw();
-  std::sort(list.begin(), list.end());
-  graph g{std::vector<index>(n + 1, 0), {}};
-  for (const auto& [to, from] : list)
-    ++g.offsets[static_cast<std::size_t>(to) + 1], g.sources.push_back(from);
-  std::partial_sum(g.offsets.begin(), g.offsets.end(), g.offsets.begin());
-  return g;
-}
-
-// Sums of rows by a list, four vectors at once, asking for rows some ahead.
-[[gnu::noinline]] float read_rows(const float* const* tables, int count, index width,
-                                  const int* list, index first, index last, index ahead) {
-  using lanes = bench::detail::lanes;
-  std::array<lanes, 4> sum;
-  sum.fill(lanes(0.f));
-  for (index e = first; e < last; ++e)
-    for (int t = 0; t < count; ++t) {
-      const float* const row = tables[t] + list[e] * width;
-      const float* const next = tables[t] + list[std::min(e + ahead, last - 1)] * width;
-      for (index c = 0; c < width; c += 16) __builtin_prefetch(next + c);
-      for (index c = 0; c < width; c += index(4 * lanes::size))
-        for (std::size_t i = 0; i < 4; ++i)
-          sum[i] += lanes::load_unaligned(row + c + index(i * lanes::size));
-    }
-  const lanes all = sum[0] + sum[1] + sum[2] + sum[3];
-  std::array<float, lanes::size> out;
-  all.store_unaligned(out.data());
-  return out[0];
-}
 
 enum class kind { dot, gat, gatv2, softmax };
 
@@ -98,7 +42,7 @@ struct operands {
 
   operands(const layer& of, index nodes)
       : l(of),
-        g(power_law(nodes, of.edges, 2.5, of.hub)),
+        g(bench::power_law(nodes, of.edges, 2.5, of.hub)),
         by(g.in(), nodes),
         q(bench::normal_numbers(nodes * of.width(), 1)),
         k(bench::normal_numbers(nodes * of.width(), 2)),
@@ -240,22 +184,9 @@ struct operands {
   }
   index tables() const { return l.what == kind::dot ? 2 : 1; }
 
-  // Seconds to read what the edges name, the best of what was tried.
+  // Seconds to read what the edges name.
   double read(int threads, bench::crew& team, const std::vector<int>& list) const {
-    const float* tables_[] = {k.data(), v.data()};
-    constexpr index parts = 256;
-    double best = 1e9;
-    for (const index ahead : {2, 4, 8, 16}) {
-      const bench::leading here(threads);
-      const double start = bench::now();
-      team.each(parts, [&](bench::index part, int) {
-        bench::detail::sink =
-            read_rows(tables_, int(tables()), l.width(), list.data(), part * l.edges / parts,
-                      (part + 1) * l.edges / parts, ahead);
-      });
-      best = std::min(best, bench::now() - start);
-    }
-    return best;
+    return bench::seconds_to_read({k.data(), v.data()}, tables(), l.width(), list, threads, team);
   }
 };
 
@@ -317,10 +248,6 @@ void run(trial& t, layer l) {
   t.note("share_uniform", random / best);
 }
 
-std::string count(index n) {
-  return n % 1000000 == 0 ? std::to_string(n / 1000000) + "m" : std::to_string(n);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -335,7 +262,7 @@ int main(int argc, char** argv) {
       const std::string name = std::string("segment/") + l.name() +
                                (l.backward ? "/backward" : "") + (l.hub ? "/hub" : "") + "/h" +
                                std::to_string(l.heads) + "/d" + std::to_string(l.depth) + "/e" +
-                               count(l.edges) + "/t" + std::to_string(threads);
+                               bench::count(l.edges) + "/t" + std::to_string(threads);
       all.add(name, {.threads = threads}, [l](trial& t) { run(t, l); });
     }
   return all.run();
