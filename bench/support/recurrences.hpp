@@ -104,12 +104,12 @@ struct some_tokens {
 };
 
 // Compares out [1, heads, length, dim] with `want`, the tokens of one head from `first` on, and
-// ends the program on a difference that float arithmetic cannot explain.
+// ends the program on a difference that float arithmetic cannot explain, which `condition` magnifies.
 inline void check_tokens(const std::string& who, const heed::view<const float>& out, index head,
-                         const matrix& want) {
+                         const matrix& want, double condition = 1) {
   // An output sums as many products as a head has channels, each of them a sum over tokens whose
   // parts are as large as the largest output.
-  const double tolerance = 4 * std::numeric_limits<float>::epsilon() *
+  const double tolerance = 4 * condition * std::numeric_limits<float>::epsilon() *
                            std::sqrt(static_cast<double>(out.extent[3])) *
                            (1 + want.cwiseAbs().maxCoeff());
   for (index t = 0; t < want.rows(); ++t)
