@@ -258,7 +258,9 @@
 #include <heed/similarity/feature_product.hpp>
 #include <heed/similarity/layer_norm.hpp>
 #include <heed/similarity/qk_norm.hpp>
+#include <heed/value/relation_rows.hpp>
 #include <heed/value/relation_sums.hpp>
+#include <heed/value/relation_tile.hpp>
 #include <heed/value/relational.hpp>
 #include <heed/value/relational_backward.hpp>
 #include <heed/value/relational_source.hpp>

@@ -13,37 +13,11 @@
 // the rows k_j^l would give the same sums, <q_i^l, Σ_j p k_j^l>, for 2 R Dr a head.
 #pragma once
 
-#include <heed/attention/attend.hpp>
 #include <heed/attention/replay.hpp>
+#include <heed/value/relation_rows.hpp>
+#include <heed/value/relation_tile.hpp>
 
 namespace heed::detail {
-
-// acc[h][l] += Σ_j p[h][j] r[l][j] for one vector of lanes; blocks `p_next`, `r_next` and `next`
-// (of both axes) apart, keys `pitch`. A weight of 0 hides its relation where `Selected`.
-template <class T, class Arch, int H, int L, bool Selected>
-HEED_INLINE void add_relations(const T* p, index p_next, const T* r, index r_next, index pitch,
-                               index keys, T* acc, index h_next, index l_next) {
-  using B = simd::batch<T, Arch>;
-  B sum[H][L];
-  HEED_UNROLL for (int h = 0; h < H; ++h) HEED_UNROLL for (int l = 0; l < L; ++l) sum[h][l] =
-      simd::load<T, Arch>(acc + h * h_next + l * l_next);
-  for (index j = 0; j < keys; ++j, p += pitch, r += pitch) {
-    B weight[H];
-    HEED_UNROLL for (int h = 0; h < H; ++h) weight[h] = simd::load<T, Arch>(p + h * p_next);
-    HEED_UNROLL for (int l = 0; l < L; ++l) {
-      const B one = simd::load<T, Arch>(r + l * r_next);
-      HEED_UNROLL for (int h = 0; h < H; ++h) {
-        const B more = simd::fma(weight[h], one, sum[h][l]);
-        if constexpr (Selected)
-          sum[h][l] = simd::select(weight[h] == B(T(0)), sum[h][l], more);
-        else
-          sum[h][l] = more;
-      }
-    }
-  }
-  HEED_UNROLL for (int h = 0; h < H; ++h) HEED_UNROLL for (int l = 0; l < L; ++l)
-      simd::store(acc + h * h_next + l * l_next, sum[h][l]);
-}
 
 template <class T, class Arch, class Spec> class relation_sums {
   using from = replay<T, Arch, Spec>;
@@ -56,11 +30,8 @@ template <class T, class Arch, class Spec> class relation_sums {
                 const operand& k, double scale)
       : spec_(spec),
         replay_(spec, p, states, 1),
-        q_(q),
-        k_(k),
-        scale_(static_cast<T>(scale)),
-        relations_(q.extent[1]),
-        depth_(q.extent[3]),
+        rows_(q, k, scale),
+        relations_(rows_.count()),
         height_(replay_.plan.height),
         each_(std::clamp<index>(replay_.plan.panels / 8, 1, most_panels)) {
     pieces counter(nullptr);
@@ -105,12 +76,12 @@ template <class T, class Arch, class Spec> class relation_sums {
     const index heads = replay_.p.shape.heads, kv = replay_.p.shape.kv_heads;
     task_memory m{};
     m.keys = memory.template take<T>(kv * height_ * replay_.q.width());
-    m.related = memory.template take<T>(relations_ * height_ * depth_);
-    m.q = memory.template take<T>(most_panels * relations_ * depth_ * widest);
+    m.related = memory.template take<T>(rows_.of_keys(height_));
+    m.q = memory.template take<T>(most_panels * rows_.of_queries());
     m.p = memory.template take<T>(heads * score_size());
     m.r = memory.template take<T>(relations_ * score_size());
     m.sums = memory.template take<T>(most_panels * heads * relations_ * widest);
-    m.row = memory.template take<T>(W * std::max(replay_.q.width(), depth_) + relations_);
+    m.row = memory.template take<T>(std::max(W * replay_.q.width(), rows_.of_row()) + relations_);
     m.tables = memory.template take<T>(scratch_of(spec_.score, widest, height_));
     return m;
   }
@@ -138,12 +109,14 @@ template <class T, class Arch, class Spec> class relation_sums {
     const problem_shape& shape = replay_.p.shape;
     const index heads = shape.heads, first = task * each_,
                 count = std::min(each_, replay_.plan.panels - first),
-                panel_sums = heads * relations_ * widest, panel_q = relations_ * depth_ * widest;
+                panel_sums = heads * relations_ * widest, panel_q = rows_.of_queries();
     const sequence s = item(0);
     bool finite_q[most_panels] = {};
     std::fill_n(m.sums, count * panel_sums, T(0));
-    for (index i = 0; i < count; ++i)
-      finite_q[i] = load_queries(s, at(0).panels[first + i], m.row, m.q + i * panel_q);
+    for (index i = 0; i < count; ++i) {
+      const panel& x = at(0).panels[first + i];
+      finite_q[i] = rows_.queries(s, x.row, x.rows, x.pitch, m.row, m.q + i * panel_q);
+    }
     for (index j = 0; j < s.keys; j += height_) {
       const span keys{j, std::min(j + height_, s.keys)};
       bool loaded = false, finite = true;
@@ -155,15 +128,16 @@ template <class T, class Arch, class Spec> class relation_sums {
         if (!loaded) finite = load_keys(item, keys, m);
         loaded = true;
         const panel& any = at(0).panels[first + i];
-        for (index l = 0; l < relations_; ++l)
-          simd::scores<T, Arch>(any.vectors, m.related + l * height_ * depth_, depth_, keys.size(),
-                                m.q + i * panel_q + l * depth_ * widest, any.pitch, depth_,
-                                m.r + l * score_size(), any.pitch);
+        rows_.products(m.q + i * panel_q, m.related, height_, keys.size(), any.pitch, m.r,
+                       score_size());
         for (index h = 0; h < heads; ++h)
           replay_.weights(item(h), at(h), at(h).panels[first + i], keys,
                           m.keys + h / shape.group() * height_ * replay_.q.width(), any.pitch, {},
                           m.p + h * score_size(), m.tables);
-        add(m, any, keys.size(), finite && finite_q[i], m.sums + i * panel_sums);
+        relation_tile<T>{m.p,          m.r,         m.sums + i * panel_sums,
+                         score_size(), widest,      heads,
+                         relations_,   keys.size(), any.pitch}
+            .template add<Arch>(any.vectors, finite && finite_q[i]);
       }
     }
     for (index i = 0; i < count; ++i)
@@ -177,65 +151,19 @@ template <class T, class Arch, class Spec> class relation_sums {
       }
   }
 
-  // c q_l of a panel as [l][channel][lane]; whether all are finite.
-  bool load_queries(const sequence& s, const panel& x, T* rows, T* to) const {
-    bool finite = true;
-    std::fill_n(to, relations_ * depth_ * widest, T(0));
-    for (index l = 0; l < relations_; ++l)
-      for (index lane = 0; lane < x.rows; lane += W) {
-        const index some = std::min(W, x.rows - lane);
-        for (index i = 0; i < some; ++i)
-          simd::load_row(q_.type, q_.row(s.batch, l, s.row + x.row + lane + i), q_.stride[3],
-                         depth_, rows + i * depth_);
-        finite = simd::all_finite(rows, depth_, some, depth_) && finite;
-        simd::to_lanes<T, Arch>(rows, depth_, some, depth_, scale_, to + l * depth_ * widest + lane,
-                                x.pitch);
-      }
-    return finite;
-  }
+  // Whether the keys of relations are finite.
   template <class Item> bool load_keys(const Item& item, span keys, const task_memory& m) const {
     const problem_shape& shape = replay_.p.shape;
     for (index kv = 0; kv < shape.kv_heads; ++kv)
       replay_.load_keys(item(kv * shape.group()), kv, keys,
                         m.keys + kv * height_ * replay_.q.width());
-    bool finite = true;
-    const sequence s = item(0);
-    for (index l = 0; l < relations_; ++l) {
-      T* const to = m.related + l * height_ * depth_;
-      for (index j = 0; j < keys.size(); ++j)
-        simd::load_row(k_.type, k_.row(s.batch, l, s.slot + keys.begin + j), k_.stride[3], depth_,
-                       to + j * depth_);
-      finite = simd::all_finite(to, depth_, keys.size(), depth_) && finite;
-    }
-    return finite;
-  }
-
-  void add(const task_memory& m, const panel& x, index keys, bool finite, T* sums) const {
-    const auto all = [&]<bool Selected>(std::bool_constant<Selected>) {
-      const auto block = [&]<int H, int L>(index h, index l, std::integral_constant<int, H>,
-                                           std::integral_constant<int, L>) {
-        for (index v = 0; v < x.vectors * W; v += W)
-          add_relations<T, Arch, H, L, Selected>(
-              m.p + h * score_size() + v, score_size(), m.r + l * score_size() + v, score_size(),
-              x.pitch, keys, sums + (h * relations_ + l) * widest + v, relations_ * widest, widest);
-      };
-      by_fours(replay_.p.shape.heads, [&](index h, auto some) {
-        by_fours(relations_, [&](index l, auto more) { block(h, l, some, more); });
-      });
-    };
-    finite ? all(std::false_type{}) : all(std::true_type{});
-  }
-  template <class F> static void by_fours(index n, const F& f) {
-    index i = 0;
-    for (; i + 4 <= n; i += 4) f(i, std::integral_constant<int, 4>{});
-    for (; i < n; ++i) f(i, std::integral_constant<int, 1>{});
+    return rows_.keys(item(0), keys, height_, m.related);
   }
 
   const Spec& spec_;
   from replay_;
-  const operand &q_, &k_;
-  T scale_;
-  index relations_, depth_, height_, each_, head_bytes_ = 0;  // `each_` panels a task
+  relation_rows<T, Arch> rows_;
+  index relations_, height_, each_, head_bytes_ = 0;  // `each_` panels a task
 };
 
 }  // namespace heed::detail

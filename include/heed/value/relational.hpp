@@ -4,8 +4,7 @@
 // Transformer Architectures, 2024).
 //
 //   o_i^h = Σ_j p_ij^h (r_ij W_r^h + s_j W_s^h)      r_ij = c (q_i^l · k_j^l)_l,  p: any attention
-//         = R_i^h W_r^h + S_i^h W_s^h                R_i^h = Σ_j p_ij^h r_ij,  S_i^h = Σ_j p_ij^h
-//         s_j
+//         = R_i^h W_r^h + S_i^h W_s^h            R_i^h = Σ_j p_ij^h r_ij,  S_i^h = Σ_j p_ij^h s_j
 //
 //   attend_relational(attention{.mask = causal{}}, q, k,
 //                     {.q = qr, .k = kr, .weight = w_r, .symbols = s, .symbol_weight = w_s}, out);
