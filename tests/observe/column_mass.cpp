@@ -155,6 +155,8 @@ TEST_CASE("column_mass refuses what does not fit, before anything is written") {
   CHECK_THROWS_AS(column_mass(attention{.normalizer = sigmoid{}}, q.in(), k.in(), wrong.in(),
                               {.mass = mass.in()}),
                   std::invalid_argument);
+  const view<const float> less_than_none(nullptr, {1, 2, -5, 4});
+  CHECK_THROWS_AS(column_mass(attention{}, q.in(), less_than_none, {}, {}), std::invalid_argument);
   CHECK_THROWS_AS(column_mass_gradient(attention{}, q.in(), k.in(), {}, wrong.in()),
                   std::invalid_argument);
   CHECK(std::all_of(mass.data.begin(), mass.data.end(), [](float x) { return x == 7.f; }));

@@ -16,7 +16,7 @@ inline constexpr bool splits_scale =
     !own_products<decltype(Spec::similarity), T, Arch>;
 
 // What q is multiplied by, and what is left for the normaliser: 1 where that takes nothing.
-template <class T, class Arch, class Spec> split_scale scale_of(const Spec&, double scale) {
+template <class T, class Arch, class Spec> split_scale query_scale(const Spec&, double scale) {
   return splits_scale<T, Arch, Spec> ? parted(scale) : split_scale{scale, 1};
 }
 

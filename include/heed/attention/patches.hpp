@@ -55,7 +55,7 @@ template <class T, class Arch, class Spec> class patches {
         plan_(plan_patches(spec.mask, W, tuned::vectors)),
         rows_(spec, p),
         read_{spec, p},
-        scale_(scale_of<T, Arch>(spec, p.scale)),
+        scale_(query_scale<T, Arch>(spec, p.scale)),
         group_(p.shape.group()),
         width_(rows_.width()),
         depth_(p.shape.value_depth) {

@@ -42,7 +42,7 @@ template <class T, class Arch, class Spec, class Lists> class picked {
         lists_(lists),
         rows_(spec, p),
         read_{spec, p},
-        scale_(scale_of<T, Arch>(spec, p.scale)),
+        scale_(query_scale<T, Arch>(spec, p.scale)),
         layout_(lanes_of(lists, p.shape.group())),
         row_blocks_((p.shape.queries + layout_.rows - 1) / layout_.rows) {
     const index height = std::max(tile_keys, (rows_.extra() + W - 1) / W * W);

@@ -51,7 +51,7 @@ template <class T, class Arch, class Spec> class sliding {
       : spec_(spec),
         p_(p),
         read_{spec, p},
-        scale_(scale_of<T, Arch>(spec, p.scale)),
+        scale_(query_scale<T, Arch>(spec, p.scale)),
         width_(read_.width),
         depth_(p.shape.value_depth),
         plan_(spec.mask, meeting::keys, p.shape, width_ + depth_, 1) {

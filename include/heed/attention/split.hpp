@@ -64,7 +64,7 @@ template <class T, class Arch, class Spec> class split {
         read_{spec, p},
         tensors_{p.k, p.v},
         source_(p.source ? *p.source : kv_ref(tensors_)),
-        scale_(scale_of<T, Arch>(spec, p.scale)),
+        scale_(query_scale<T, Arch>(spec, p.scale)),
         group_(p.shape.group()),
         watched_(p.to.observe ? p.to.observe->wants() : observer::needs::rows) {
     if constexpr (has_extra) extra_ = spec.extra.slots();

@@ -58,7 +58,7 @@ template <class T, class Arch, class Spec, class Blocks = none> class stream {
         items_{p, spec.plan},
         kv_(spec, p, items_),
         read_{spec, p},
-        scale_(scale_of<T, Arch>(spec, p.scale)),
+        scale_(query_scale<T, Arch>(spec, p.scale)),
         group_(p.shape.group()),
         width_(read_.width),
         channels_(kv_.channels()),

@@ -48,7 +48,7 @@ template <class T, class Arch, class Spec, class Lists> class turned {
         items_{p, spec.plan},
         kv_(spec, p, items_),
         read_{spec, p},
-        scale_(scale_of<T, Arch>(spec, p.scale)),
+        scale_(query_scale<T, Arch>(spec, p.scale)),
         layout_(lanes_of(lists, p.shape.group())),
         by_key_(lists, layout_, items_.longest_keys()),
         depth_(p.shape.value_depth),

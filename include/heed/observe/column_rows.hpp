@@ -67,7 +67,7 @@ struct key_numbers {
   std::vector<double> of;
 
   explicit key_numbers(const extents& e)
-      : extent(e), of(static_cast<std::size_t>(e[0] * e[1] * e[2]), 0.0) {}
+      : extent(e), of(static_cast<std::size_t>(std::max<index>(e[0] * e[1] * e[2], 0)), 0.0) {}
   double* at(index b, index h, index slot) {
     return of.data() + ((extent[0] == 1 ? 0 : b) * extent[1] + h) * extent[2] + slot;
   }

@@ -15,6 +15,7 @@
 #include <heed/simd/dual.hpp>
 #include <heed/simd/lanes.hpp>
 #include <heed/simd/rows.hpp>
+#include <heed/simd/with_constant.hpp>
 
 namespace heed {
 
@@ -47,14 +48,9 @@ template <class Activation = tanh_activation> struct additive {
   template <class Arch, class T>
   void scores(index vectors, const T* key, index stride, index keys, const T* q, index pitch,
               index depth, T* s) const {
-    switch (vectors) {
-      case 1:
-        return rows<Arch, 1>(key, stride, keys, q, pitch, depth, s);
-      case 2:
-        return rows<Arch, 2>(key, stride, keys, q, pitch, depth, s);
-      default:
-        return rows<Arch, 3>(key, stride, keys, q, pitch, depth, s);
-    }
+    simd::detail::with_constant<3>(vectors, [&]<int NV>(std::integral_constant<int, NV>) {
+      rows<Arch, NV>(key, stride, keys, q, pitch, depth, s);
+    });
   }
 
   struct gradient {
