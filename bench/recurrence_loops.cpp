@@ -61,21 +61,20 @@ void titans(trial& t) {
   bench::buffer<float> room = bench::room(form);
   const heed::view<float> out{room.data(), {1, form.heads, form.queries, form.dim}};
   const constant momentum{-0.7f}, rate{0.05f};
-  const heed::titans spec{.log_momentum = momentum.of(x),
-                          .log_keep = x[part::scalar],
-                          .rate = rate.of(x),
-                          .chunk = 64};
+  const heed::titans spec{
+      .log_momentum = momentum.of(x), .log_keep = x[part::scalar], .rate = rate.of(x), .chunk = 64};
   const auto run = [&](const heed::executor_ref& on, heed::workspace& scratch) {
     heed::scan(spec, x[part::q], x[part::k], x[part::v], out, on, scratch);
   };
   const auto check = [&](index head) {
     const index count = std::min<index>(form.queries, 150);
     reference::titans_memory memory;
-    bench::check_tokens("titans", out, head,
-                        reference::titans(x.rows(part::q, head, count), x.rows(part::k, head, count),
-                                          x.rows(part::v, head, count), momentum.rows(count),
-                                          x.column(part::scalar, head, count), rate.rows(count),
-                                          spec.chunk, memory));
+    bench::check_tokens(
+        "titans", out, head,
+        reference::titans(x.rows(part::q, head, count), x.rows(part::k, head, count),
+                          x.rows(part::v, head, count), momentum.rows(count),
+                          x.column(part::scalar, head, count), rate.rows(count), spec.chunk,
+                          memory));
   };
   const double d = static_cast<double>(form.dim);
   timed(t, run, check, [&](bench::contender ours) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // Operators whose edges bring rows of their own, and aggregation:
-//   segment/<kind>/h<H>/d<D>/e<edges>/t<threads>   edge_kv, grit, gated_gcn, gin_pna on the graph of
+//   segment/<kind>/h<H>/d<D>/e<edges>/t<threads>   edge_kv, grit, gated_gcn, gin_pna on the graph
+//   of
 //                                                  bench/segment.cpp
 // `gbps` counts the rows of sources and of the edges themselves, each edge once; `share` is of the
 // rate at which as many threads read just these rows. A head at either end is held against the
@@ -41,8 +42,8 @@ struct layer {
   index edge_tables() const { return aggregates() ? 0 : what == kind::gated_gcn ? 1 : 2; }
 };
 
-constexpr heed::reducer reducers[] = {heed::reducer::sum, heed::reducer::mean,
-                                      heed::reducer::max, heed::reducer::min,
+constexpr heed::reducer reducers[] = {heed::reducer::sum,       heed::reducer::mean,
+                                      heed::reducer::max,       heed::reducer::min,
                                       heed::reducer::deviation, heed::reducer::variance};
 
 struct operands {

@@ -46,7 +46,7 @@ inline graph power_law(index nodes, index edges, double exponent, bool hub) {
 
 // Sums of rows by a list, four vectors at once, asking for rows some ahead.
 [[gnu::noinline]] inline float read_rows(const float* const* tables, int count, index width,
-                                  const int* list, index first, index last, index ahead) {
+                                         const int* list, index first, index last, index ahead) {
   using lanes = detail::lanes;
   std::array<lanes, 4> sum;
   sum.fill(lanes(0.f));

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "fuzz/memory.hpp"
+#include "support/catch.hpp"
 
 namespace heed::fuzz {
 
@@ -44,5 +45,27 @@ struct threads {
       });
   }
 };
+
+// run(executor, workspace) writes `to`: the same bits, whoever runs it, and nothing beside it.
+template <class Run>
+void same_bits(engine& random, workspace& scratch, const std::vector<memory*>& to, const Run& run) {
+  std::vector<memory> before, first;
+  for (const memory* m : to) before.push_back(*m);
+  run(executor_ref{}, workspace_ref{scratch});
+  for (const memory* m : to) first.push_back(*m);
+  const auto again = [&](const auto& executor) {
+    for (std::size_t i = 0; i < to.size(); ++i) *to[i] = before[i];
+    poison(scratch);
+    run(executor_ref{executor}, workspace_ref{scratch});
+    for (std::size_t i = 0; i < to.size(); ++i) {
+      INFO("output " << i << " of " << executor.workers() << " workers");
+      const bool same = to[i]->bytes == first[i].bytes;
+      REQUIRE(same);
+      REQUIRE(to[i]->rest_untouched());
+    }
+  };
+  again(threads{1}), again(threads{2}), again(threads{5});
+  again(shuffled{between(random, 1, 7), &random});
+}
 
 }  // namespace heed::fuzz

@@ -118,10 +118,10 @@ static void gat_call(engine& random) {
   check_attention(c, second, c.depth, run, [&](index h) {
     const matrix x = head(l, h), y = head(r, h);
     const vector at = head(a, h).transpose(), e = bias_of(h);
-    return scored{exact::gatv2_logits(list, x, y, at, e, slope),
-                  exact::gatv2_logits(list, x.cwiseAbs(), y.cwiseAbs(), at.cwiseAbs(),
-                                      e.cwiseAbs(), slope),
-                  y, c.depth + 1};
+    return scored{
+        exact::gatv2_logits(list, x, y, at, e, slope),
+        exact::gatv2_logits(list, x.cwiseAbs(), y.cwiseAbs(), at.cwiseAbs(), e.cwiseAbs(), slope),
+        y, c.depth + 1};
   });
 }
 
@@ -153,14 +153,12 @@ static void softmax_call(engine& random) {
   });
   for (index h = 0; h < c.heads; ++h) {
     const vector one = vector::Ones(c.edges()), none = vector::Zero(c.edges());
-    const vector l = column(logits, h, c.edges()),
-                 p = priors ? column(prior, h, c.edges()) : none,
+    const vector l = column(logits, h, c.edges()), p = priors ? column(prior, h, c.edges()) : none,
                  w = weights ? column(weight, h, c.edges()) : one,
                  cut = cutoffs ? column(cutoff, h, c.edges()) : one;
     vector extra = vector::Zero(c.nodes());
     if (nulls) extra = column(null, h, c.nodes()).array().exp();
-    if (sinks)
-      extra.array() += column(sink, h, c.nodes()).array().exp().log1p() + spec.epsilon;
+    if (sinks) extra.array() += column(sink, h, c.nodes()).array().exp().log1p() + spec.epsilon;
     const vector all = (w.array() * cut.array().square()).matrix();
     const vector alpha = exact::softmax(c.g.list(), l + p, w, cut, extra),
                  log_sum = denominators(c, l + p, all, extra);

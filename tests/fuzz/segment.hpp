@@ -107,24 +107,8 @@ struct edge_call {
     return {any_element(), {1, heads, l, d}, use::written, random};
   }
 
-  // run(executor, workspace) writes `to`: the same bits, whoever runs it.
   template <class Run> void same_bits(const std::vector<memory*>& to, const Run& run) {
-    std::vector<memory> before, first;
-    for (const memory* m : to) before.push_back(*m);
-    run(executor_ref{}, workspace_ref{scratch});
-    for (const memory* m : to) first.push_back(*m);
-    const auto again = [&](const auto& executor) {
-      for (std::size_t i = 0; i < to.size(); ++i) *to[i] = before[i];
-      poison(scratch);
-      run(executor_ref{executor}, workspace_ref{scratch});
-      for (std::size_t i = 0; i < to.size(); ++i) {
-        INFO("output " << i << " of " << executor.workers() << " workers");
-        REQUIRE(to[i]->bytes == first[i].bytes);
-        REQUIRE(to[i]->rest_untouched());
-      }
-    };
-    again(threads{1}), again(threads{2}), again(threads{5});
-    again(shuffled{between(random, 1, 7), &random});
+    fuzz::same_bits(random, scratch, to, run);
   }
 
   // Σ_e over the edges of node i.
@@ -135,6 +119,13 @@ struct edge_call {
   }
   index from(index e) const { return graph().source(e); }
 };
+
+// A call for differences: all in double, scores of order 1, and one hub that is cut.
+inline edge_call draw_slopes(engine& random, bool square = false) {
+  edge_call c(random, square, 1100);
+  c.type = element::f64, c.spread = 1, c.in_double = true;
+  return c;
+}
 
 inline void compare(const char* name, memory& got, index h, const matrix& want,
                     const matrix& allowed, tally& seen) {
@@ -184,11 +175,10 @@ inline vector denominators(const edge_call& c, const vector& s, const vector& we
     for (index e = c.graph().begin(i); e < c.graph().end(i); ++e)
       if (weight(e) > 0) top = std::max(top, s(e));
     const double rest = extra(i) > 0 ? std::exp(std::log(extra(i)) - top) : 0;
-    lse(i) = top == -INFINITY
-                 ? top
-                 : top + std::log(rest + c.sum(i, [&](index e) {
-                     return weight(e) > 0 ? weight(e) * std::exp(s(e) - top) : 0.0;
-                   }));
+    lse(i) =
+        top == -INFINITY ? top : top + std::log(rest + c.sum(i, [&](index e) {
+                                   return weight(e) > 0 ? weight(e) * std::exp(s(e) - top) : 0.0;
+                                 }));
   }
   return lse;
 }

@@ -4,15 +4,17 @@
 #include <heed/segment/gatv2_backward.hpp>
 #include <heed/segment/softmax_backward.hpp>
 
-#include "fuzz/segment_slopes.hpp"
+#include "fuzz/segment.hpp"
+#include "fuzz/slopes.hpp"
 
 namespace heed::fuzz {
 
 static void dot_call(engine& random) {
   edge_call c = draw_slopes(random);
-  learned q("q", c, c.rows(c.nodes(), c.depth)), k("k", c, c.rows(c.sources(), c.depth)),
-      v("v", c, c.rows(c.sources(), c.width)), bias("bias", c, c.table(c.edges())),
-      null("null", c, c.table(c.nodes(), true));
+  learned q("q", c.random, c.rows(c.nodes(), c.depth)),
+      k("k", c.random, c.rows(c.sources(), c.depth)),
+      v("v", c.random, c.rows(c.sources(), c.width)), bias("bias", c.random, c.table(c.edges())),
+      null("null", c.random, c.table(c.nodes(), true));
   segment_dot spec{.graph = c.graph()};
   std::vector<learned*> all{&q, &k, &v};
   if (one_in(random, 2)) spec.bias = bias.in(), all.push_back(&bias);
@@ -26,7 +28,7 @@ static void dot_call(engine& random) {
     return product(out, d_out);
   };
   const transposed by(c.graph(), c.sources());
-  check_slopes(c, all, curve::smooth, loss,
+  check_slopes(c.random, all, curve::smooth, loss,
                [&](const executor_ref& executor, const workspace_ref& scratch) {
                  segment_dot_gradients to{.dq = q.to(), .dk = k.to(), .dv = v.to()};
                  if (spec.bias.present()) to.spec.bias = bias.to();
@@ -39,9 +41,11 @@ static void dot_call(engine& random) {
 template <class Spec, class To>
 static void gat_call(engine& random, const char* name, Spec spec, const To& rows_of) {
   edge_call c = draw_slopes(random);
-  learned x("x_dst", c, c.rows(c.nodes(), c.depth)), y("x_src", c, c.rows(c.sources(), c.depth)),
-      a("first row", c, c.any_rows(1, c.depth, 0.5)), b("source", c, c.any_rows(1, c.depth, 0.5)),
-      bias("bias", c, c.table(c.edges())), null("null", c, c.table(c.nodes(), true));
+  learned x("x_dst", c.random, c.rows(c.nodes(), c.depth)),
+      y("x_src", c.random, c.rows(c.sources(), c.depth)),
+      a("first row", c.random, c.any_rows(1, c.depth, 0.5)),
+      b("source", c.random, c.any_rows(1, c.depth, 0.5)),
+      bias("bias", c.random, c.table(c.edges())), null("null", c.random, c.table(c.nodes(), true));
   spec.graph = c.graph(), spec.slope = uniform(random, 0, 1);
   std::vector<learned*> all{&x, &y, &a};
   if (one_in(random, 2)) spec.bias = bias.in(), all.push_back(&bias);
@@ -55,7 +59,7 @@ static void gat_call(engine& random, const char* name, Spec spec, const To& rows
     return product(out, d_out);
   };
   const transposed by(c.graph(), c.sources());
-  check_slopes(c, all, curve::kinked, loss,
+  check_slopes(c.random, all, curve::kinked, loss,
                [&](const executor_ref& executor, const workspace_ref& scratch) {
                  gat_gradients<Spec> to{.d_dst = x.to(), .d_src = y.to()};
                  if (spec.bias.present()) to.spec.bias = bias.to();
@@ -75,9 +79,10 @@ static void softmax_call(engine& random) {
     });
     return m;
   };
-  learned logits("logits", c, c.rows(c.edges(), 1)), prior("prior", c, c.table(c.edges())),
-      weight("weight", c, share()), cutoff("cutoff", c, share()),
-      null("null", c, c.table(c.nodes(), true)), sink("sink", c, c.table(c.nodes(), true));
+  learned logits("logits", c.random, c.rows(c.edges(), 1)),
+      prior("prior", c.random, c.table(c.edges())), weight("weight", c.random, share()),
+      cutoff("cutoff", c.random, share()), null("null", c.random, c.table(c.nodes(), true)),
+      sink("sink", c.random, c.table(c.nodes(), true));
   segment_softmax spec{.graph = c.graph()};
   std::vector<learned*> all{&logits};
   const auto take = [&](operand& to, learned& x) {
@@ -95,7 +100,7 @@ static void softmax_call(engine& random) {
   };
   const auto of = [](const operand& x, learned& l) { return x.present() ? l.to() : result{}; };
   check_slopes(
-      c, all, curve::smooth, loss,
+      c.random, all, curve::smooth, loss,
       [&](const executor_ref& executor, const workspace_ref& scratch) {
         normalize_edges_backward(spec, logits.in(), lse.read(), d_out.read(),
                                  {.logits = logits.to(),
@@ -115,9 +120,8 @@ TEST_CASE("gradients along edges") {
     gat_call(random, "gat", gat{}, [](auto& to, const auto& a, const auto& b) {
       return to.target = a, to.source = b, true;
     });
-    gat_call(random, "gatv2", gatv2{}, [](auto& to, const auto& a, const auto&) {
-      return to.weight = a, false;
-    });
+    gat_call(random, "gatv2", gatv2{},
+             [](auto& to, const auto& a, const auto&) { return to.weight = a, false; });
     softmax_call(random);
   });
 }

@@ -58,9 +58,9 @@ static void edge_kv_call(engine& random) {
       for (index e = c.graph().begin(i); e < c.graph().end(i); ++e) {
         const index j = c.from(e);
         scores(e) = scale * qs.row(i).dot(ks.row(j) + r.row(e));
-        off(e) = score_off(c.epsilon(), 2 * c.depth,
-                           scale * qs.row(i).cwiseAbs().dot(ks.row(j).cwiseAbs() +
-                                                            r.row(e).cwiseAbs()));
+        off(e) =
+            score_off(c.epsilon(), 2 * c.depth,
+                      scale * qs.row(i).cwiseAbs().dot(ks.row(j).cwiseAbs() + r.row(e).cwiseAbs()));
       }
     const vector log_sum = log_sums(c, scores);
     const auto w = weighted_off(

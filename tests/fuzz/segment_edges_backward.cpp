@@ -8,15 +8,18 @@
 #include <heed/segment/grit.hpp>
 #include <heed/segment/grit_backward.hpp>
 
-#include "fuzz/segment_slopes.hpp"
+#include "fuzz/segment.hpp"
+#include "fuzz/slopes.hpp"
 
 namespace heed::fuzz {
 
 static void edge_kv_call(engine& random) {
   edge_call c = draw_slopes(random);
-  learned q("q", c, c.rows(c.nodes(), c.depth)), k("k", c, c.rows(c.sources(), c.depth)),
-      v("v", c, c.rows(c.sources(), c.width)), keys("keys", c, c.rows(c.edges(), c.depth)),
-      values("values", c, c.rows(c.edges(), c.width));
+  learned q("q", c.random, c.rows(c.nodes(), c.depth)),
+      k("k", c.random, c.rows(c.sources(), c.depth)),
+      v("v", c.random, c.rows(c.sources(), c.width)),
+      keys("keys", c.random, c.rows(c.edges(), c.depth)),
+      values("values", c.random, c.rows(c.edges(), c.width));
   edge_kv spec{.graph = c.graph()};
   std::vector<learned*> all{&q, &k, &v};
   if (one_in(random, 2)) spec.keys = keys.in(), all.push_back(&keys);
@@ -30,7 +33,7 @@ static void edge_kv_call(engine& random) {
     return product(out, d_out);
   };
   const transposed by(c.graph(), c.sources());
-  check_slopes(c, all, curve::smooth, loss,
+  check_slopes(c.random, all, curve::smooth, loss,
                [&](const executor_ref& executor, const workspace_ref& scratch) {
                  edge_kv_gradients to{.dq = q.to(), .dk = k.to(), .dv = v.to()};
                  if (spec.keys.present()) to.spec.keys = keys.to();
@@ -50,12 +53,13 @@ static void grit_call(engine& random) {
     });
     return x;
   };
-  learned q("q", c, within(c.nodes(), 1, 2)), k("k", c, within(c.sources(), -0.5, 0.5)),
-      v("v", c, c.rows(c.sources(), c.width)),
-      factor("factor", c, within(c.edges(), 0.3, 1.5, true)),
-      shift("shift", c, c.rows(c.edges(), c.depth)),
-      weight("weight", c, c.any_rows(1, c.depth, 0.5)),
-      value("value", c, c.any_rows(c.depth, c.width, 0.3));
+  learned q("q", c.random, within(c.nodes(), 1, 2)),
+      k("k", c.random, within(c.sources(), -0.5, 0.5)),
+      v("v", c.random, c.rows(c.sources(), c.width)),
+      factor("factor", c.random, within(c.edges(), 0.3, 1.5, true)),
+      shift("shift", c.random, c.rows(c.edges(), c.depth)),
+      weight("weight", c.random, c.any_rows(1, c.depth, 0.5)),
+      value("value", c.random, c.any_rows(c.depth, c.width, 0.3));
   grit spec{.graph = c.graph(), .factor = factor.in(), .weight = weight.in()};
   std::vector<learned*> all{&q, &k, &v, &factor, &weight};
   if (one_in(random, 2)) spec.shift = shift.in(), all.push_back(&shift);
@@ -72,7 +76,7 @@ static void grit_call(engine& random) {
     return product(out, d_out) + (by_edge ? product(edge, d_edge) : 0);
   };
   const transposed by(c.graph(), c.sources());
-  check_slopes(c, all, curve::kinked, loss,
+  check_slopes(c.random, all, curve::kinked, loss,
                [&](const executor_ref& executor, const workspace_ref& scratch) {
                  grit_gradients to{.dq = q.to(),
                                    .dk = k.to(),
@@ -88,10 +92,11 @@ static void grit_call(engine& random) {
 
 static void gated_gcn_call(engine& random) {
   edge_call c = draw_slopes(random);
-  learned a("a", c, c.rows(c.nodes(), c.depth)), b("b", c, c.rows(c.sources(), c.depth)),
-      target("target", c, c.rows(c.nodes(), c.depth)),
-      source("source", c, c.rows(c.sources(), c.depth)),
-      edge("edge", c, c.rows(c.edges(), c.depth));
+  learned a("a", c.random, c.rows(c.nodes(), c.depth)),
+      b("b", c.random, c.rows(c.sources(), c.depth)),
+      target("target", c.random, c.rows(c.nodes(), c.depth)),
+      source("source", c.random, c.rows(c.sources(), c.depth)),
+      edge("edge", c.random, c.rows(c.edges(), c.depth));
   gated_gcn spec{.graph = c.graph(), .target = target.in(), .source = source.in()};
   std::vector<learned*> all{&a, &b, &target, &source};
   if (one_in(random, 2)) spec.edge = edge.in(), all.push_back(&edge);
@@ -104,7 +109,7 @@ static void gated_gcn_call(engine& random) {
     return product(out, d_out) + (by_gate ? product(gate, d_gate) : 0);
   };
   const transposed by(c.graph(), c.sources());
-  check_slopes(c, all, curve::smooth, loss,
+  check_slopes(c.random, all, curve::smooth, loss,
                [&](const executor_ref& executor, const workspace_ref& scratch) {
                  gated_gcn_gradients to{.da = a.to(),
                                         .db = b.to(),
@@ -122,8 +127,8 @@ static void gin_pna_call(engine& random) {
   drawn.each([&](index b, index h, index l, index d) {
     drawn.set(b, h, l, d, one_in(random, 5) ? 0 : uniform(random, 0.1, 1));
   });
-  learned x("x", c, c.rows(c.sources(), c.depth)), weights("weights", c, std::move(drawn)),
-      self("self", c, c.table(1));
+  learned x("x", c.random, c.rows(c.sources(), c.depth)),
+      weights("weights", c.random, std::move(drawn)), self("self", c.random, c.table(1));
   constexpr reducer kinds[] = {reducer::sum, reducer::mean,      reducer::max,
                                reducer::min, reducer::deviation, reducer::variance};
   std::vector<reducer> chosen;
@@ -141,7 +146,7 @@ static void gin_pna_call(engine& random) {
   };
   const transposed by(c.graph(), c.sources());
   check_slopes(
-      c, all, curve::kinked, loss,
+      c.random, all, curve::kinked, loss,
       [&](const executor_ref& executor, const workspace_ref& scratch) {
         gin_pna_gradients to{.dx = x.to()};
         if (spec.weights.present()) to.spec.weights = weights.to();

@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
-// Gradients along edges against differences along random directions, in double.
+// Gradients against differences along random directions, in double.
 #pragma once
 
-#include "fuzz/segment.hpp"
+#include "fuzz/executors.hpp"
 
 namespace heed::fuzz {
-
-// Scores of order 1, and one hub that is cut.
-inline edge_call draw_slopes(engine& random, bool square = false) {
-  edge_call c(random, square, 1100);
-  c.type = element::f64, c.spread = 1, c.in_double = true;
-  return c;
-}
 
 // An operand, and where its gradient goes if it is wanted.
 struct learned {
@@ -19,11 +12,11 @@ struct learned {
   memory value, gradient;
   bool wanted;
 
-  learned(const char* of, edge_call& c, memory x)
+  learned(const char* of, engine& random, memory x)
       : name(of),
         value(std::move(x)),
-        gradient(element::f64, value.extent, use::written, c.random),
-        wanted(!one_in(c.random, 5)) {}
+        gradient(element::f64, value.extent, use::written, random),
+        wanted(!one_in(random, 5)) {}
   view<const double> in() const { return value.as<double>(); }
   result to() { return wanted ? gradient.write() : result{}; }
 };
@@ -38,21 +31,23 @@ inline double product(const memory& x, const memory& y) {
 // moves the difference by at most half of that.
 enum class curve { smooth, kinked };
 
-// loss() is of the operands as they are; backward(executor, workspace) writes the gradients. Numbers that are exactly 0 where `fixed` are not moved.
+// loss() is of the operands as they are; backward(executor, workspace) writes the gradients.
+// Numbers that are exactly 0 where `fixed` are not moved.
 template <class Loss, class Backward>
-void check_slopes(edge_call& c, const std::vector<learned*>& all, curve kind, const Loss& loss,
+void check_slopes(engine& random, const std::vector<learned*>& all, curve kind, const Loss& loss,
                   const Backward& backward, bool fixed = false) {
   std::vector<memory*> to;
   for (learned* x : all) to.push_back(&x->gradient);
   const double here = loss();
-  c.same_bits(to, backward);
+  workspace scratch;
+  same_bits(random, scratch, to, backward);
   for (learned* x : all) {
     if (!x->wanted) continue;
     const memory kept = x->value;
     memory way = kept;  // what lies in one place moves as one
     way.each([&](index b, index h, index l, index d) {
       const bool still = fixed && kept.get(b, h, l, d) == 0;
-      way.set(b, h, l, d, still ? 0 : uniform(c.random, -1, 1));
+      way.set(b, h, l, d, still ? 0 : uniform(random, -1, 1));
     });
     double slope = 0, size = 1;
     way.each([&](index b, index h, index l, index d) {
