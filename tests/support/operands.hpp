@@ -15,7 +15,7 @@ namespace heed::test {
 using engine = std::mt19937;
 
 template <class T> struct operand_block {
-  static constexpr T mark = T(12345);
+  static inline const T mark = T(12345);
 
   std::vector<T> memory;
   extents extent, stride;
