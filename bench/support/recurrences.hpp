@@ -104,7 +104,8 @@ struct some_tokens {
 };
 
 // Compares out [1, heads, length, dim] with `want`, the tokens of one head from `first` on, and
-// ends the program on a difference that float arithmetic cannot explain, which `condition` magnifies.
+// ends the program on a difference that float arithmetic cannot explain, which `condition`
+// magnifies.
 inline void check_tokens(const std::string& who, const heed::view<const float>& out, index head,
                          const matrix& want, double condition = 1) {
   // An output sums as many products as a head has channels, each of them a sum over tokens whose

@@ -22,10 +22,9 @@ template <class Mask> void check(const Mask& mask) {
   const view<double> out(&nothing, none);
   const attention spec{.mask = mask};
   attend(spec, q, k, k, out);
-  attend_backward(spec, q, k, k, {}, view<const double>(out),
-                  {.dq = out,
-                   .dk = view<double>(dk.data(), kv),
-                   .dv = view<double>(dv.data(), kv)});
+  attend_backward(
+      spec, q, k, k, {}, view<const double>(out),
+      {.dq = out, .dk = view<double>(dk.data(), kv), .dv = view<double>(dv.data(), kv)});
   CHECK(std::all_of(dk.begin(), dk.end(), [](double x) { return x == 0; }));
   CHECK(std::all_of(dv.begin(), dv.end(), [](double x) { return x == 0; }));
 }

@@ -69,7 +69,8 @@ inline scalable_softmax draw(tag<scalable_softmax>, call& c) {
 // Element by element.
 struct uneven_score {
   template <class S> S operator()(S s, const position& at) const {
-    // One exact shift: the sums on the way to two that cancel would be rounded by what no bound sees.
+    // One exact shift: the sums on the way to two that cancel would be rounded by what no bound
+    // sees.
     return s * S(1 + at.k % 2) + (S(0.25) * S(at.h) - S(at.slot % 3));
   }
 };

@@ -183,7 +183,8 @@ TEST_CASE("sink_rate, outstanding keys and centralisation") {
 TEST_CASE("Readers of a column mass refuse keys, heads and items that are not there") {
   const auto a = uniform<double>({2, 3, 6, 1}, 1);
   for (const index key : {-1, 6})
-    CHECK_THROWS_WITH(sink_rate(a.in(), key, 0), ContainsSubstring("heed::sink_rate: there is no key"));
+    CHECK_THROWS_WITH(sink_rate(a.in(), key, 0),
+                      ContainsSubstring("heed::sink_rate: there is no key"));
   CHECK_THROWS_AS(outstanding(a.in(), 2, 0, 3), std::invalid_argument);
   CHECK_THROWS_AS(outstanding(a.in(), 0, -1, 3), std::invalid_argument);
   CHECK_THROWS_AS(centralisation(a.in(), 0, 3), std::invalid_argument);

@@ -96,8 +96,7 @@ TEST_CASE("a feature may treat queries and keys differently, and refuse channels
   CHECK(out == 6 * 3);
   const double wide[5] = {};
   const view<const double> x(wide, {1, 1, 1, 5});
-  CHECK_THROWS_WITH(
-      heed::attend(spec, x, x, view<const double>(&v, {1, 1, 1, 1}),
-                   view<double>(&out, {1, 1, 1, 1})),
-      Catch::Matchers::ContainsSubstring("too many channels"));
+  CHECK_THROWS_WITH(heed::attend(spec, x, x, view<const double>(&v, {1, 1, 1, 1}),
+                                 view<double>(&out, {1, 1, 1, 1})),
+                    Catch::Matchers::ContainsSubstring("too many channels"));
 }

@@ -167,7 +167,6 @@ template <class T, class Arch, class Spec> class backward : backward_rows<T, Arc
         }
   }
 
-
   // A block of panels of one head against one key tile. Where a mask cuts through it, a few keys at
   // a time, so that little is computed that nobody sees.
   void block(const sequence& s, const head& d, index range, index first, span keys,

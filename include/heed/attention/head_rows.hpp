@@ -89,8 +89,8 @@ template <class T, class Arch, class Spec, bool Hides> class head_rows {
   // Whether a prepared piece has no NaN or infinity, neither in keys nor in values.
   bool finite(const rows_of_head<T>& x, index i) const {
     const span keys = keys_of(i);
-    return x.finite[i] != 0 && simd::all_finite(x.k + keys.begin * x.k_stride, x.k_stride,
-                                                keys.size(), width_);
+    return x.finite[i] != 0 &&
+           simd::all_finite(x.k + keys.begin * x.k_stride, x.k_stride, keys.size(), width_);
   }
 
  private:

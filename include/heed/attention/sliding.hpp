@@ -296,8 +296,7 @@ template <class T, class Arch, class Spec> class sliding {
     if (p_.to.lse.present())
       for (index l = 0; l < x.lanes; ++l)
         report_row(spec_, p_, at.s, at.h, token + l * step,
-                   row_state<T>{t.max[r * W + l], t.sum[r * W + l]},
-                   scale_.rest);
+                   row_state<T>{t.max[r * W + l], t.sum[r * W + l]}, scale_.rest);
   }
 
   const Spec& spec_;

@@ -124,9 +124,7 @@ template <class T, class Arch, class Spec> class sliding_backward {
       return t;
     };
     plan.each_part(spec_.mask, executor, scratch, lay_out,
-                   [&](const sliding_part& part, tiles t) {
-                     visit_part<Who>(plan, part, t);
-                   });
+                   [&](const sliding_part& part, tiles t) { visit_part<Who>(plan, part, t); });
   }
 
   template <meeting Who>

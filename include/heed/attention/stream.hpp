@@ -313,11 +313,11 @@ template <class T, class Arch, class Spec, class Blocks = none> class stream {
   void absorb(panel& p, index keys, T* s, const tile* at = nullptr) const {
     if (at && p.shown) std::copy_n(s, keys * p.pitch, p.shown);
     T factors[widest];
-    const bool moved = absorb_panel<Arch>(spec_, scale_.rest, p.vectors, p.pitch, keys, s, p.max,
-                                          p.sum, factors);
+    const bool moved =
+        absorb_panel<Arch>(spec_, scale_.rest, p.vectors, p.pitch, keys, s, p.max, p.sum, factors);
     if (at && watched_ != observer::needs::rows)
-      p_.to.observe->panel(observed_panel<T>{*at, p.shown, scale_.rest, s,
-                                             moved ? factors : nullptr, p.max});
+      p_.to.observe->panel(
+          observed_panel<T>{*at, p.shown, scale_.rest, s, moved ? factors : nullptr, p.max});
     if (moved && p.summed) simd::rescale<T, Arch>(p.vectors, factors, p.pitch, channels_, p.o);
     p.summed = true;
   }

@@ -146,8 +146,8 @@ HEED_NOINLINE void listed_accumulate_selected(index vectors, const T* p, index p
                                               const T* rows, index stride, const index* at,
                                               index channels, T* o) {
   detail::sum_selected<T, Arch>(
-      vectors, p, pitch, keys, channels,
-      [=](index j, index d) { return rows[at[j] * stride + d]; }, o);
+      vectors, p, pitch, keys, channels, [=](index j, index d) { return rows[at[j] * stride + d]; },
+      o);
 }
 
 }  // namespace heed::simd

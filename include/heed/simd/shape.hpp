@@ -70,8 +70,9 @@ template <class T, class Arch> struct shape {
   // Driver `patches`: patches of a task at most, and tasks that a call is cut into before that.
   static constexpr index patches = 16;
   static constexpr index patch_tasks = 64;
-  // Driver `turned`: outputs of a task, bytes. More rows fill more of the panels that a block makes:
-  // from 512 KB to 2 MB, MoBA over 32 K keys gains 3 to 13 %, though outputs then come from L3.
+  // Driver `turned`: outputs of a task, bytes. More rows fill more of the panels that a block
+  // makes: from 512 KB to 2 MB, MoBA over 32 K keys gains 3 to 13 %, though outputs then come from
+  // L3.
   static constexpr index turned_bytes = index{2} << 20;
   // Blocks of up to so many keys, and of twice the rows that share a list, go to driver `picked`. A
   // row and key of 64 channels take 42, 12 and 5 ns of `turned` with blocks of 1, 4 and 16 keys;
@@ -79,7 +80,8 @@ template <class T, class Arch> struct shape {
   static constexpr index picked_keys = 16;
   // Packed keys and values of the kv heads in flight when several workers share them, bytes.
   static constexpr index in_flight = index{16} << 20;
-  // Driver `rows`: what the scores of a block may take before it gets fewer lanes, bytes: half of L2.
+  // Driver `rows`: what the scores of a block may take before it gets fewer lanes, bytes: half of
+  // L2.
   static constexpr index row_bytes = index{1} << 19;
   // Rows this far apart (bytes) hit the same cache sets: such operands are packed.
   static constexpr index packed_stride = 512;
