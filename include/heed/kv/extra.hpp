@@ -6,6 +6,7 @@
 // `.key` or
 // `.value` prologue. The similarity, its scale and the `.query` prologue apply to them as to any
 // key. Prefix prompts, persistent memory, learned sinks.
+// Persistent memory, Sukhbaatar et al. 2019; Sun et al. 2024.
 #pragma once
 
 #include <algorithm>

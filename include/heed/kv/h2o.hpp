@@ -18,6 +18,7 @@
 // Numbers live in the order of the cache's tokens and move with them. Nothing is allocated after
 // construction. Throws std::invalid_argument where budgets, sequences or arrays do not fit, before
 // anything is changed.
+// H2O, Zhang et al. 2023.
 #pragma once
 
 #include <heed/kv/keep.hpp>

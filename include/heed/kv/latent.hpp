@@ -6,6 +6,7 @@
 //
 // What the other source holds as values is not looked at. Codes with scales work as they are: a
 // group of channels has the same scale in both. Throws if there are not `rank` channels.
+// DeepSeek-V2 2024.
 #pragma once
 
 #include <heed/core/check.hpp>

@@ -10,6 +10,7 @@
 //
 // Verbs: append, truncate, fork, evict, see kv/placed.hpp. They throw, too, where the pool has too
 // few pages, those that a write to shared pages needs included.
+// PagedAttention, Kwon et al. 2023.
 #pragma once
 
 #include <heed/kv/placed.hpp>

@@ -22,6 +22,7 @@
 // numbers d_j is about 5e-4.
 // Prefill, whole or in chunks, and decoding thus agree to within the latter.
 // Bytes a token and head at D channels: int8 D + 4, int4 D/2 + D/16.
+// KIVI, Liu et al. 2024.
 #pragma once
 
 #include <heed/kv/format.hpp>

@@ -11,6 +11,7 @@
 // are rounded once more each time. Shared pages are copied first. O(tokens) rows. Throws
 // std::invalid_argument on codes, on tokens that are not there, where a rope turns more channels
 // than keys have or goes by ids, and where the pool has no page for a copy.
+// Graph-KV, Wang et al. 2025.
 #pragma once
 
 #include <heed/kv/placed.hpp>

@@ -17,6 +17,7 @@
 // recorded leaves for each. Every `every`-th step is full, and one whose q turned away from that of
 // the last full step: the cosine of some head below `cosine`. Layers that reuse the lists of
 // another are given `lists()` with a cache of their own.
+// Recycled Attention, Xu et al. 2024.
 #pragma once
 
 #include <cmath>

@@ -17,6 +17,7 @@
 //
 // All heads of layer 0 must be full. Heads of one kind that are neighbours are one call. Refuses as
 // kv/reused_layers.hpp does.
+// LycheeDecode, Lin et al. 2026.
 #pragma once
 
 #include <heed/kv/head_range.hpp>

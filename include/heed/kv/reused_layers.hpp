@@ -14,6 +14,7 @@
 //
 // Throws std::invalid_argument, before anything is changed, where operands do not fit and where a
 // list is asked for that is not of this step.
+// HyLRA, Ai et al. 2026.
 #pragma once
 
 #include <heed/kv/listed_tokens.hpp>

@@ -8,6 +8,7 @@
 // w tokens (a mask window{w - 1}), take a window of w + n - 1. Verbs: append, truncate by up to
 // `slack` tokens (drafts that were rejected), fork; see kv/rolling.hpp. end(b): tokens ever
 // appended.
+// Mistral, Jiang et al. 2023.
 #pragma once
 
 #include <heed/kv/rolling.hpp>

@@ -12,6 +12,7 @@
 // once. A score function must not look at positions (`anywhere`), and there are no edits of
 // weights, no plan, no `.output` and no observer. Throws std::invalid_argument before anything is
 // written.
+// Hydragen, Juravsky et al. 2024.
 #pragma once
 
 #include <heed/attention/attend_source.hpp>

@@ -12,6 +12,7 @@
 // PyramidKV). tova: the newest row's weights; the smallest are dropped until `budget` tokens are
 // left, the same tokens for all heads, or those of each kv head (Oren et al., TOVA). All are
 // functions of their arguments. Throw std::invalid_argument for what does not fit.
+// SnapKV, Li et al. 2024; PyramidKV, Cai et al. 2024; TOVA, Oren et al. 2024.
 #pragma once
 
 #include <cmath>

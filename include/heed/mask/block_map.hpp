@@ -20,6 +20,7 @@
 // be that of the call: keys - queries where the last query sits at the last key. Not for packed
 // sequences. Copies share the lists. Throws where blocks do not fit the shape or lists are out of
 // order, naming the first; and at a call of another shape.
+// FlexAttention, Dong et al. 2024; FlashInfer, Ye et al. 2025.
 #pragma once
 
 #include <heed/mask/block_covers.hpp>

@@ -12,6 +12,7 @@
 // chunk: 0 <= ⌊q/size⌋ - ⌊k/size⌋ <= previous (Ma et al., Mega; chunked local attention);
 // causal{} && chunk{…} keeps the past only. block_causal: ⌊k/size⌋ <= ⌊q/size⌋ (block diffusion and
 // frame models). One span a query. Throws if size < 1 or previous < 0.
+// Mega, Ma et al. 2022.
 #pragma once
 
 #include <algorithm>

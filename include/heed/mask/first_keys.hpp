@@ -10,6 +10,7 @@
 //
 // Alone it is not causal. The right-hand mask is StreamingLLM (Xiao et al., Efficient streaming
 // language models with attention sinks). Throws if count is negative.
+// StreamingLLM, Xiao et al. 2023.
 #pragma once
 
 #include <algorithm>

@@ -18,6 +18,7 @@
 // rows and as columns, and `random` other blocks for every block of queries and head, without
 // repeats, drawn from the seed by counters: the same whatever the call, the batch and the threads.
 // Spans are exact; where a row has more than a panel keeps, block_map skips what lies between them.
+// Longformer, Beltagy et al. 2020; BigBird, Zaheer et al. 2020.
 #pragma once
 
 #include <array>

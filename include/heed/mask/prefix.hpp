@@ -11,6 +11,7 @@
 // count [B], or one for all, borrowed for the call; in plan/varlen it is [sequences]. One span a
 // query. Raffel et al., Exploring the limits of transfer learning (T5).
 // Throws if count has another size or a negative entry.
+// T5, Raffel et al. 2019.
 #pragma once
 
 #include <algorithm>

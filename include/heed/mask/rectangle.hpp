@@ -12,6 +12,7 @@
 // attention). Areas may overlap, in any order, for one batch item or for every one; the list is
 // borrowed for the call. O(areas · spans) a query. Throws if an area is reversed, negative or of no
 // batch item.
+// AKI, Wang et al. 2025.
 #pragma once
 
 #include <algorithm>

@@ -21,6 +21,7 @@
 // good as any graph here. Arrays are borrowed for the call, the same for every batch item. One span
 // a run of sources. Throws if the segments do not fit the keys, offsets do not fit the segments, or
 // a source is out of range, out of order or there twice, naming the first.
+// Graph-KV, Wang et al. 2025.
 #pragma once
 
 #include <algorithm>

@@ -20,6 +20,7 @@
 // (q < global or k < global). `shifts` makes the table of either. Up to three spans a row.
 // Throws if size < 1, global < 0, length is not the keys of the call, or a shift is not in
 // [0, length].
+// LongLoRA, Chen et al. 2023; SinkLoRA, Zhang 2024.
 #pragma once
 
 #include <heed/mask/chunk.hpp>

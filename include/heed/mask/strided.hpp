@@ -17,6 +17,7 @@
 // to `left` before it and up to `right` after it, `step` apart. Rows of these have as many spans as
 // strides, so pairs are asked, in vectors; blocks without a pair are skipped, and block_map skips
 // them ahead. Throws if a stride or step is below 1, or a number of keys negative.
+// Sparse Transformer, Child et al. 2019.
 #pragma once
 
 #include <algorithm>

@@ -14,6 +14,7 @@
 // borrowed for the call; without `valid` every token is valid. A query before the first key sees
 // nothing. Blocks that lie below the diagonal, or in one span, are never asked. Molmo 2 (image
 // tokens). Throws if an array does not fit the keys.
+// Molmo2, Clark et al. 2026.
 #pragma once
 
 #include <algorithm>

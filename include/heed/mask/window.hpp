@@ -11,6 +11,7 @@
 // One span a query: the cost of a call grows with Lq · (left + right + 1). Beside a window, global
 // keys are `window{…} || first_keys{n}`. Longformer (Beltagy et al.), Mistral; StreamingLLM.
 // Throws if a side is negative.
+// Longformer, Beltagy et al. 2020; Mistral, Jiang et al. 2023.
 #pragma once
 
 #include <algorithm>

@@ -12,6 +12,7 @@
 // and b counts lines. Nothing is copied: strides are free, and where a batch of lines has no stride
 // of its own, operands carry several (`batch_axes`). Cost: tokens times the length of the axis. Ho
 // et al., Axial Attention; Wang et al., Axial-DeepLab; Bertasius et al., TimeSformer.
+// Ho et al. 2019; TimeSformer, Bertasius et al. 2021.
 #pragma once
 
 #include <heed/attention/attend_backward.hpp>

@@ -14,6 +14,7 @@
 // `attend_along` columns with a mask that hides the token itself, `merge` by lse; both gradients
 // are those of `attend_along_backward` with the merged out and lse, and add up. Throws if an axis
 // is empty. Huang et al., CCNet.
+// CCNet, Huang et al. 2018.
 #pragma once
 
 #include <heed/core/check.hpp>

@@ -9,6 +9,7 @@
 // apart than a window, or of different groups of a dilation, are for the mask to hide: they get
 // some number of the table. Cost: a load and an add a pair, and here a few divisions. Liu et al.,
 // Swin Transformer; Hassani et al., Neighborhood Attention Transformer.
+// Swin, Liu et al. 2021.
 #pragma once
 
 #include <algorithm>

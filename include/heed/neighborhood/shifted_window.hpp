@@ -20,6 +20,7 @@
 // cosine::swin(t), and a table of 16 σ(·) of the caller's network. A window as large as an axis
 // should not be shifted. Throws if an axis is empty, or unless 1 <= window <= size and 0 <= shift <
 // window. Liu et al., Swin Transformer, Swin Transformer V2, Video Swin Transformer.
+// Swin, Liu et al. 2021; Video Swin, Liu et al. 2021.
 #pragma once
 
 #include <algorithm>

@@ -10,6 +10,7 @@
 // visit goes to waste. That needs a tile_kv that divides the window, and it is so where tile_q
 // divides the stride, tile_kv stride, window and window/2 - stride/2 (windows then begin at tiles),
 // and these the axis. O(sum of the sizes). Hassani et al., Generalized Neighborhood Attention.
+// Generalized neighbourhood attention, Hassani et al. 2025.
 #pragma once
 
 #include <heed/neighborhood/natten.hpp>

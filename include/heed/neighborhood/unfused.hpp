@@ -11,6 +11,7 @@
 // that is read is double; same bits for any executor; throws std::invalid_argument before anything
 // is written. Cost: 2 · L · ΠW · D flops and L · ΠW numbers a head; `attend` keeps none.
 // Hassani et al., Neighborhood Attention Transformer.
+// NATTEN, Hassani et al. 2022.
 #pragma once
 
 #include <cmath>

@@ -4,6 +4,7 @@
 //
 // The k-th largest by bisection between the values of the row: some passes more than the logarithm
 // of the keys, each of one comparison a pair, no sorting.
+// Gupta et al. 2021.
 #pragma once
 
 #include <heed/attention/row_scores.hpp>

@@ -2,6 +2,7 @@
 // observe/column_mass, its readers: which keys are sinks. All take a column mass a [B,H,Lk], such
 // as the mean over later queries, a_j = Σ_{i ≥ j} p_ij / (N - j). Throw std::invalid_argument where
 // there is no such key, head or batch item. O(Lk) a head.
+// Gu et al. 2024.
 #pragma once
 
 #include <heed/core/broadcast.hpp>

@@ -13,6 +13,7 @@
 // Without cu_k keys are cut as queries are. Offsets are borrowed for the call. ByteTransformer
 // (Zhai et al.). Throws if the batch is not 1, or offsets do not start at 0, decrease or miss the
 // packed length.
+// ByteTransformer, Zhai et al. 2022.
 #pragma once
 
 #include <algorithm>

@@ -5,6 +5,7 @@
 //        state)
 //
 // u, delta, out [B,1,L,C]; b, c [B,G,L,N], C a multiple of G, neighbouring channels sharing one.
+// Mamba, Gu and Dao 2023.
 #pragma once
 
 #include <heed/recurrence/mamba_forward.hpp>

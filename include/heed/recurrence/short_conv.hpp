@@ -4,6 +4,7 @@
 //   scan(short_conv{.weight = as<"LD">(W), .silu = true}, x, y, state)
 //
 // x, out [B,H,L,D], for channels without heads [B,1,L,C]; weights [D,K], or [H,D,K].
+// H3, Fu et al. 2022.
 #pragma once
 
 #include <heed/recurrence/short_conv_forward.hpp>

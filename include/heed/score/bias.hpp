@@ -6,6 +6,7 @@
 // read at run time, so that every bias is one instantiation.
 //
 // Cost: transposed in registers and added to a panel of scores, one load and one store a vector.
+// Graphormer, Ying et al. 2021.
 #pragma once
 
 #include <heed/core/broadcast.hpp>

@@ -9,6 +9,7 @@
 // q [1,H,N,D] are rows of destinations, k [1,H,M,D] and v [1,H,M,Dv] of sources, bias [1,H|1,E,1]
 // of edges. O(E · H · (D + Dv)), bound by reading the rows of sources: fastest with the heads of a
 // node side by side, [N,H,D] as<"LHD">.
+// Graph transformer, Shi et al. 2020.
 #pragma once
 
 #include <heed/segment/loop.hpp>
@@ -61,8 +62,7 @@ template <class T, class Arch> struct dot_edges {
     }
     void values(index first, index count, const T* p, T* o) {
       all.v.gather(count, from(first), staged_v, rows);
-      edge_sums<T, Arch>(row_term{}, o, rows, count, all.heads, all.v.depth(), p, o,
-                         ask_ahead{});
+      edge_sums<T, Arch>(row_term{}, o, rows, count, all.heads, all.v.depth(), p, o, ask_ahead{});
     }
   };
 };

@@ -12,6 +12,7 @@
 // more than `top`; causal leaves out blocks that begin after the last of its queries. Ties go to
 // the lower block. The choice has no gradient. Video sparse attention,
 // XAttention (antidiagonals), FlexPrefill. O(blocks² · D) and one reading of q and k.
+// VSA, Zhang et al. 2025; XAttention, Xu et al. 2025; FlexPrefill, Lai et al. 2025.
 #pragma once
 
 #include <algorithm>

@@ -12,6 +12,7 @@
 // multiplied, rotated; the last query sits at the last key and sees what came before it. Queries of
 // all heads that share a kv head count alike; those that see no more than K keys tell nothing and
 // do not. Of equal agreement the lower pair, of equal scores the older token. O(Lq · Lk · D).
+// FASA, Wang et al. 2026.
 #pragma once
 
 #include <heed/core/check.hpp>

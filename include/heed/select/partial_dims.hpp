@@ -11,6 +11,7 @@
 // Each kv head takes the `top` tokens with the largest S, the newest always one of them; ties go to
 // the older token, NaN counts as the least. q and the keys are as the products see them (rotated).
 // The channels of all tokens are kept side by side, so a step reads n floats a token and no key.
+// FASA, Wang et al. 2026.
 #pragma once
 
 #include <heed/core/executor.hpp>
