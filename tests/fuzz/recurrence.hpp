@@ -29,6 +29,7 @@ struct drawn {
   index batch, q, k, v, length, depth, value_depth;
   engine& random;
   bool wild;  // gates at the ends of their ranges
+  bool in_double = false;
 
   explicit drawn(engine& from) : random(from) {
     const index small = between(random, 1, 3), more = small * between(random, 1, 3),
@@ -48,7 +49,7 @@ struct drawn {
   element any() const {
     constexpr element all[] = {element::f32, element::f32, element::f64, element::f16,
                                element::bf16};
-    return all[between(random, 0, 4)];
+    return in_double ? element::f64 : all[between(random, 0, 4)];
   }
 
   // Numbers f() of any layout and type.
