@@ -4,6 +4,7 @@
 // update that corrects keeps E = V - K̂S - PU apart from U = βE, for β has a gradient where it is 0.
 #pragma once
 
+#include <algorithm>
 #include <heed/recurrence/pair_gradients.hpp>
 #include <heed/recurrence/readouts.hpp>
 
@@ -104,6 +105,7 @@ template <class T, class Arch, class Spec> class chunk_states {
     if constexpr (sums_keys<Spec>) {
       for (index c = 0; c < p_.width; ++c)
         to.sums[c] = kept ? kept[c] * from.sums[c] : from.sums[c];
+      std::fill(to.sums + p_.width, to.sums + wide_, T(0));  // read as whole vectors
       for (index j = 0; j < rows_.count; ++j)
         simd::add_scaled<Arch>(weight(j), decayed(writes_[0]) + j * shape_.key_pitch, wide_,
                                to.sums);
