@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../support/check.hpp"
+#include "../support/folder.hpp"
 #include "peer.hpp"
 
 #include <array>
@@ -28,7 +29,7 @@ class ort_process {
     folder_ = std::filesystem::temp_directory_path() /
               (std::string("heed-ort-") + std::to_string(::getpid()));
     std::filesystem::create_directories(folder_);
-    const auto script = std::filesystem::path(HEED_BENCH_DIR) / "peers" / "ort.mjs";
+    const auto script = folder() / "peers" / "ort.mjs";
     std::array<int, 2> to{}, from{};
     if (::pipe2(to.data(), O_CLOEXEC) != 0 || ::pipe2(from.data(), O_CLOEXEC) != 0) {
       fail("no pipe to ONNX Runtime");

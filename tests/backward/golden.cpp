@@ -47,7 +47,7 @@ void check_case(const golden_case& c, const Spec& spec, const spec_gradients<Spe
 
 template <class T> void check_libtorch() {
   int seen = 0;
-  for (const golden_case& c : golden_cases(std::string(HEED_TESTS_DIR) + "/golden/gradients")) {
+  for (const golden_case& c : golden_cases(golden_folder("gradients"))) {
     INFO(c.name);
     ++seen;
     const auto with = [&](const auto& mask) {

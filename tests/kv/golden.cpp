@@ -27,7 +27,7 @@ namespace {
 using matrices = std::vector<Eigen::MatrixXd>;  // one a head
 
 const std::vector<golden_case>& all_cases() {
-  static const auto all = golden_cases(std::string(HEED_TESTS_DIR) + "/golden/decode");
+  static const auto all = golden_cases(golden_folder("decode"));
   return all;
 }
 

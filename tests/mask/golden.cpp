@@ -30,7 +30,7 @@ drawing unpacked(const golden_tensor& rows, index keys) {
 
 TEST_CASE("Static patterns against NumPy") {
   index cases = 0;
-  for (const golden_case& c : golden_cases(std::string(HEED_TESTS_DIR) + "/golden/masks")) {
+  for (const golden_case& c : golden_cases(golden_folder("masks"))) {
     CAPTURE(c.name);
     const auto shape = c["shape"].integers();
     const index queries = shape[0], keys = shape[1];

@@ -70,7 +70,7 @@ template <class T, int N> void check(const golden_case& c) {
 
 template <class T> void check_all() {
   int seen = 0;
-  for (const golden_case& c : golden_cases(std::string(HEED_TESTS_DIR) + "/golden/neighborhood")) {
+  for (const golden_case& c : golden_cases(golden_folder("neighborhood"))) {
     ++seen;
     switch (c["axes"].shape[0]) {
       case 1:

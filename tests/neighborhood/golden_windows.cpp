@@ -85,7 +85,7 @@ template <class T> void check_case(const golden_case& c) {
 
 TEST_CASE("golden windows, lines and crosses") {
   int seen = 0;
-  for (const golden_case& c : golden_cases(HEED_TESTS_DIR "/golden/neighborhood_windows")) {
+  for (const golden_case& c : golden_cases(golden_folder("neighborhood_windows"))) {
     check_case<float>(c);
     check_case<double>(c);
     ++seen;

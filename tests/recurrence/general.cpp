@@ -47,7 +47,7 @@ TEMPLATE_TEST_CASE("general by scan and by step", "", float, double) {
 
 TEST_CASE("golden general, k = B u, v = 1, a query head a row of C") {
   int seen = 0;
-  for (const golden_case& c : golden_cases(HEED_TESTS_DIR "/golden/recurrence")) {
+  for (const golden_case& c : golden_cases(golden_folder("recurrence"))) {
     if (c.name != "general/diagonal") continue;
     ++seen;
     const MatrixXd transition = c["transition"].matrix(), u = c["u"].matrix();

@@ -308,7 +308,7 @@ TEST_CASE("golden recurrences") {
 TEST_CASE("golden general recurrence") {
   for (const char* name : {"general/diagonal", "general/matrix"}) {
     INFO(name);
-    for (const golden_case& c : heed::test::golden_cases(HEED_TESTS_DIR "/golden/recurrence")) {
+    for (const golden_case& c : heed::test::golden_cases(heed::test::golden_folder("recurrence"))) {
       if (c.name != name) continue;
       const auto at = [&](const char* tensor) {
         return [&c, tensor](Eigen::Index t) { return matrix(c[tensor].matrix(t)); };

@@ -32,8 +32,7 @@ struct family {
 
   explicit family(const std::string& name)
       : c([&] {
-          for (golden_case& one :
-               golden_cases(std::string(HEED_TESTS_DIR) + "/golden/segment_edges"))
+          for (golden_case& one : golden_cases(golden_folder("segment_edges")))
             if (one.name == name) return one;
           throw std::out_of_range(name);
         }()),

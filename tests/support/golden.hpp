@@ -61,9 +61,11 @@ template <class T> T little_endian(const char* bytes) {
   return std::bit_cast<T>(raw);
 }
 
+/// tests/golden, or the folder of a family in it; of main.cpp.
+std::string golden_folder(const std::string& family = "");
+
 /// Every case under <folder>/cases.txt and <folder>/cases.bin, in their order.
-inline std::vector<golden_case> golden_cases(
-    const std::string& folder = std::string(HEED_TESTS_DIR) + "/golden") {
+inline std::vector<golden_case> golden_cases(const std::string& folder = golden_folder()) {
   std::ifstream index(folder + "/cases.txt"), blob(folder + "/cases.bin", std::ios::binary);
   if (!index || !blob) throw std::runtime_error("no golden cases in " + folder);
   const std::vector<char> bytes(std::istreambuf_iterator<char>(blob), {});

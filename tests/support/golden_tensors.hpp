@@ -11,7 +11,7 @@ namespace heed::test {
 inline std::vector<golden_case> golden_family(const std::string& folder,
                                               const std::string& family) {
   std::vector<golden_case> some;
-  for (golden_case& c : golden_cases(std::string(HEED_TESTS_DIR) + "/golden/" + folder))
+  for (golden_case& c : golden_cases(golden_folder(folder)))
     if (c.name.starts_with(family + "/")) some.push_back(std::move(c));
   REQUIRE(!some.empty());
   return some;

@@ -22,7 +22,7 @@ namespace heed::test {
 
 /// The recurrences among the golden cases; "general" has names of its own and is not one of them.
 inline std::vector<golden_case> recurrence_cases() {
-  auto cases = golden_cases(std::string(HEED_TESTS_DIR) + "/golden/recurrence");
+  auto cases = golden_cases(golden_folder("recurrence"));
   std::erase_if(cases, [](const golden_case& c) { return c.name.starts_with("general/"); });
   return cases;
 }
