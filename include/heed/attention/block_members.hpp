@@ -5,6 +5,7 @@
 #include <heed/attention/intervals.hpp>
 #include <heed/attention/turned_lists.hpp>
 #include <heed/core/workspace.hpp>
+#include <heed/normalizer/concept.hpp>
 #include <heed/score/listed.hpp>
 #include <heed/simd/shape.hpp>
 #include <span>
