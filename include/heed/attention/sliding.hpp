@@ -61,7 +61,7 @@ template <class T, class Arch, class Spec> class sliding {
   void run(executor_ref executor, workspace& scratch) const {
     if (p_.shape.heads == 0) return;
     plan_.each_part(
-        spec_.mask, executor, scratch, [this](auto& memory) { return lay_out(memory); },
+        spec_.mask, executor, scratch, [this](auto& memory) { return this->lay_out(memory); },
         [this](const sliding_part& part, tiles t) { attend(part, t); });
   }
 
