@@ -135,3 +135,11 @@ TEST_CASE("h2o refuses what does not fit, and changes nothing") {
   for (heed::index t = 0; t < 3; ++t)
     CHECK(policy.mass(0, 1, t) == double(mass.in()(0, 2, t)) + double(mass.in()(0, 3, t)));
 }
+
+TEST_CASE("h2o takes budgets of any size, and no more tokens than its capacity") {
+  constexpr heed::index huge = std::numeric_limits<heed::index>::max();
+  heed::h2o policy({.heavy = 1, .recent = huge}, 1, 1, 8);
+  policy.append(0, 3);
+  CHECK(!policy.full(0));
+  CHECK_THROWS_WITH(policy.append(0, huge), ContainsSubstring("do not fit"));
+}

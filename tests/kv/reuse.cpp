@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <heed/kv/contiguous.hpp>
+#include <heed/kv/head_range.hpp>
 #include <heed/kv/reuse.hpp>
 #include <heed/kv/selected.hpp>
 #include <heed/mask/causal.hpp>
@@ -101,6 +102,29 @@ TEST_CASE("Recycling refuses what does not fit") {
   const tensor<float> few({2, 4, 1, 5}, 0.f), odd({2, 3, 1, 9}, 0.f);
   CHECK_THROWS_WITH(heavy.record(q.in(), few.in(), cache), ContainsSubstring("9 tokens"));
   CHECK_THROWS_WITH(heavy.record(q.in(), odd.in(), cache), ContainsSubstring("[B,H,1,Lk]"));
+}
+
+TEST_CASE("Recycling keeps its lists where a step is refused, and takes any number of tokens") {
+  contiguous_kv cache(shape, 60);
+  append(cache, 0, 30, 1), append(cache, 1, 21, 3);
+  recycled_tokens heavy({.top = std::numeric_limits<index>::max()});
+  const auto q = random<float>({2, 4, 1, 8}, 7), weights = random<float>({2, 4, 1, 30}, 8),
+             few = random<float>({2, 4, 1, 29}, 9);
+  heavy.record(q.in(), weights.in(), cache);
+  CHECK(list_of(heavy, 0).size() == 30);
+  CHECK_THROWS_WITH(heavy.record(q.in(), few.in(), cache), ContainsSubstring("29 of the 30"));
+  append(cache, 0, 1, 11);
+  heavy.append(cache);
+  CHECK(list_of(heavy, 0).size() == 31);
+  CHECK(list_of(heavy, 3).size() == 21);
+}
+
+TEST_CASE("Recycling without kv heads has nothing to record") {
+  contiguous_kv cache(shape, 60);
+  append(cache, 0, 30, 1), append(cache, 1, 21, 3);
+  recycled_tokens heavy({.top = 5});
+  const auto q = random<float>({2, 0, 1, 8}, 7), weights = random<float>({2, 0, 1, 30}, 8);
+  CHECK_NOTHROW(heavy.record(q.in(), weights.in(), head_range(cache, {1, 1})));
 }
 
 }  // namespace heed::test

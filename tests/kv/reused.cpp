@@ -116,4 +116,14 @@ TEST_CASE("policies of reuse refuse what does not fit") {
   CHECK_THROWS_WITH(head_range(cache, {1, 3}), ContainsSubstring("1 to 3"));
 }
 
+TEST_CASE("a budget of any size lists every token") {
+  reused_layers policy(std::numeric_limits<index>::max(), {1, 0}, 2, 2);
+  contiguous_kv cache(shape, 60);
+  fill(cache, 0, 3, 1), fill(cache, 1, 40, 3);
+  const auto mass = masses(2, 40, 5);
+  policy.take(0, mass.in(), cache);
+  CHECK(of(policy.lists(1, cache), 0) == std::vector<index>{0, 1, 2});
+  CHECK(of(policy.lists(1, cache), 3).size() == 40);
+}
+
 }  // namespace heed::test

@@ -172,3 +172,20 @@ TEST_CASE("latents that do not fit are refused before anything is written") {
   refused([&] { pool_regions({{5, 1}, {6, 1}}, x.in(), out.in()); }, "no 6 regions");
   refused([&] { pool_regions({{5, 1}, {2, 1}}, x.in(), out.in()); }, "[B,H,regions,D]");
 }
+
+TEST_CASE("latent queries without latents or without items have gradients of nothing") {
+  for (const auto& [batch, latent] : {std::pair<heed::index, heed::index>{0, 4}, {3, 0}, {0, 0}}) {
+    const auto q = random<float>({1, 2, latent, 5}, 1), k = random<float>({batch, 1, 6, 5}, 2),
+               v = random<float>({batch, 1, 6, 3}, 3),
+               d_out = random<float>({batch, 2, latent, 3}, 4);
+    auto out = unwritten<float>(d_out.extent), lse = unwritten<float>({batch, 2, latent, 1});
+    auto dq = unwritten<float>(q.extent), dk = unwritten<float>(k.extent);
+    attend(attention{}, heed::latents(q.in(), batch), k.in(), v.in(),
+           {.out = out.in(), .lse = lse.in()});
+    heed::attend_latents_backward(attention{}, q.in(), k.in(), v.in(),
+                                  {.out = out.in(), .lse = lse.in()}, d_out.in(),
+                                  {.dq = dq.in(), .dk = dk.in()});
+    for (const float x : dq.data) CHECK(x == 0);
+    for (const float x : dk.data) CHECK(x == 0);
+  }
+}

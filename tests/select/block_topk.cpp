@@ -147,4 +147,16 @@ TEST_CASE("Choices of blocks refuse what they cannot cut") {
   refuse({.sinks = -1}, "sinks");
 }
 
+TEST_CASE("Blocks of any size are one block, and sinks of any number are every block") {
+  constexpr index huge = std::numeric_limits<index>::max();
+  const auto q = random<float>({1, 1, 9, 4}, 1);
+  const problem_shape shape{.batch = 1, .heads = 1, .queries = 9, .keys = 9};
+  const auto one = select_block_topk({.rows = huge, .keys = huge}, q.in(), q.in());
+  one.lists().check("lists", shape);
+  CHECK(one.blocks == std::vector<int>{0});
+  const auto all = select_block_topk(
+      {.rows = 9, .keys = 3, .top = 1, .sinks = huge, .causal = false}, q.in(), q.in());
+  CHECK(all.blocks == std::vector<int>{0, 1, 2});
+}
+
 }  // namespace heed::test

@@ -147,3 +147,11 @@ TEST_CASE("groups that do not fit are refused") {
   CHECK_THROWS_WITH(groups.spread(k.in(), dx.in()), Catch::Contains("dx must have"));
   CHECK(std::isnan(dx.data[0]));
 }
+
+TEST_CASE("more groups than any number of keys are a group a key") {
+  const auto k = random<float>({1, 1, 9, 4}, 1);
+  for (const heed::index count : {heed::index(1) << 59, std::numeric_limits<heed::index>::max()}) {
+    const auto groups = group_keys(group_attention{.count = count}, k.in());
+    for (heed::index g = 0; g < 9; ++g) CHECK(groups.members(0, 0, g) == 1);
+  }
+}

@@ -120,4 +120,10 @@ TEST_CASE("MoBA refuses what has no blocks") {
   CHECK_THROWS_WITH(select_moba({}, q.in(), wide.in()), ContainsSubstring("channels"));
 }
 
+TEST_CASE("MoBA with a block of any size is one block") {
+  const auto q = random<float>({1, 1, 9, 4}, 1);
+  const auto chosen = select_moba({.block = std::numeric_limits<index>::max()}, q.in(), q.in());
+  CHECK(chosen.blocks == std::vector<int>(9, 0));
+}
+
 }  // namespace heed::test

@@ -113,4 +113,18 @@ TEST_CASE("Choices by a few channels refuse what does not fit") {
   CHECK_THROWS_WITH(select_partial_dims(4, odd.in(), few, cache), ContainsSubstring("multiple"));
 }
 
+TEST_CASE("A few channels refuse q that is null and keys that have no such channel") {
+  contiguous_kv cache(shape, 60);
+  dominant_channels few(channels);
+  fill(cache, 0, 5, 1), fill(cache, 1, 5, 3), few.update(cache);
+  const view<const float> absent(nullptr, {2, 4, 1, 19});
+  CHECK_THROWS_WITH(select_partial_dims(2, absent, few, cache), ContainsSubstring("null"));
+
+  contiguous_kv narrow({.batch = 2, .heads = 2, .depth = 17, .value_depth = 9}, 60);
+  const auto k = random<float>({2, 2, 5, 17}, 5), v = random<float>({2, 2, 5, 9}, 6),
+             q = random<float>({2, 4, 1, 17}, 7);
+  narrow.append(k.in(), v.in());
+  CHECK_THROWS_WITH(select_partial_dims(2, q.in(), few, narrow), ContainsSubstring("channel 18"));
+}
+
 }  // namespace heed::test

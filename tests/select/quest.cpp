@@ -155,4 +155,27 @@ TEST_CASE("Quest and lists of tokens refuse what does not fit") {
   refused({0, 2, 4, 5, 6}, {0, 1, 0, 2, 0, 0}, "equally many tokens: sequence 0 head 1");
 }
 
+TEST_CASE("A page of any size is one page of all tokens") {
+  constexpr index huge = std::numeric_limits<index>::max();
+  contiguous_kv cache(shape, 60);
+  fill(cache, 0, 5, 1), fill(cache, 1, 40, 3);
+  page_bounds bounds(huge);
+  bounds.update(cache);
+  CHECK(bounds.pages(1) == 1);
+  const auto q = random<float>({2, 4, 1, 19}, 5);
+  const block_selection chosen = select_quest({.page = huge, .top = 3}, q.in(), bounds, cache);
+  CHECK(of(chosen, 1, 1) == std::vector<int>{0});
+  CHECK(selected_source(cache, chosen.lists()).length(1) == 40);
+}
+
+TEST_CASE("Blocks of a list that lie beyond any token are refused, however large they are") {
+  contiguous_kv cache(shape, 60);
+  fill(cache, 0, 5, 1), fill(cache, 1, 5, 3);
+  const std::vector<index> offsets{0, 2};
+  const std::vector<int> blocks{0, 2};
+  CHECK_THROWS_WITH(
+      selected_source(cache, {.offsets = offsets, .blocks = blocks, .keys = index(1) << 62}),
+      ContainsSubstring("block 2 after 0"));
+}
+
 }  // namespace heed::test

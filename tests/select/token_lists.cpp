@@ -281,3 +281,13 @@ TEST_CASE("lists that do not fit are refused before anything is written") {
   CHECK_THROWS_WITH(choose_regions(heed::biformer{{11, 1}, {2, 1}, 1}, x.in(), x.in()),
                     Catch::Contains("no 2 equal regions"));
 }
+
+TEST_CASE("an empty batch and no heads have lists of nothing") {
+  for (const heed::extents e : {heed::extents{0, 2, 7, 4}, {2, 0, 7, 4}}) {
+    const auto x = random<float>(e, 1), r = random<float>({e[0], e[1], e[2], 1}, 2);
+    auto out = unwritten<float>(e);
+    const auto chosen = choose_tokens(heed::expert_choice{.count = 2}, r.in());
+    CHECK_NOTHROW(attend_lists(gathered{.lists = chosen.lists()}, attention{}, x.in(), x.in(),
+                               x.in(), out.in()));
+  }
+}

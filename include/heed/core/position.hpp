@@ -23,6 +23,11 @@ struct span {
   friend constexpr bool operator==(span, span) = default;
 };
 
+// Blocks of `size` >= 1 that `length` >= 0 positions take, the last perhaps shorter; for any size.
+constexpr index block_count(index length, index size) {
+  return length / size + (length % size != 0 ? 1 : 0);
+}
+
 struct block {
   index b = 0, h = 0;
   span q, k;

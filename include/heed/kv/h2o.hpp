@@ -45,14 +45,14 @@ class h2o {
 
   index batch() const { return static_cast<index>(length_.size()); }
   index length(index b) const { return length_[known(b)]; }
-  bool full(index b) const { return length(b) > budget_.heavy + budget_.recent; }
+  bool full(index b) const { return length(b) - budget_.recent > budget_.heavy; }
   // What a token has got so far.
   double mass(index b, index h, index token) const { return of(b, h)[token]; }
 
   // So many tokens more, to which nobody has given anything.
   void append(index b, index tokens) {
     index& length = length_[known(b)];
-    if (tokens < 0 || length + tokens > capacity_)
+    if (tokens < 0 || tokens > capacity_ - length)
       check::fail(name, std::to_string(length) + " tokens and " + std::to_string(tokens) +
                             " more do not fit a capacity of " + std::to_string(capacity_));
     for (index h = 0; h < heads_; ++h) std::fill_n(of(b, h) + length, tokens, 0.0);

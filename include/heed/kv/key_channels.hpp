@@ -16,9 +16,9 @@ template <kv_source S> class key_channels {
  public:
   key_channels(const S& source, index first, index count)
       : source_(&source), first_(first), count_(count) {
-    if (first < 0 || count < 0 || first + count > source.depth())
-      heed::check::fail("heed::key_channels", "channels " + std::to_string(first) + " to " +
-                                                  std::to_string(first + count) + " of rows of " +
+    if (first < 0 || count < 0 || count > source.depth() - first)
+      heed::check::fail("heed::key_channels", std::to_string(count) + " channels from " +
+                                                  std::to_string(first) + " on of rows of " +
                                                   std::to_string(source.depth()));
   }
   key_channels(const S&&, index, index) = delete;  // refers to it

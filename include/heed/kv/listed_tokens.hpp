@@ -62,7 +62,7 @@ class listed_tokens {
         constexpr double lowest = std::numeric_limits<double>::lowest();
         for (index t = 0; t < n; ++t) sum_[at(t)] = sum_[at(t)] > lowest ? sum_[at(t)] : lowest;
         tokens& to = list(b, h);
-        to.token.resize(at(budget_));
+        to.token.resize(at(std::min(budget_, n)));
         to.count = top_k(sum_.data(), n, budget_, to.token.data(), row_.data());
         to.seen = n;
       }

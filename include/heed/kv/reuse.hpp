@@ -63,22 +63,24 @@ class recycled_tokens {
   // After a full step: what its newest query weighed, [B,H,1,Lk].
   template <storable Q, storable W, kv_source Source>
   void record(const view<Q>& q, const view<W>& weights, const Source& source) {
-    const index batch = source.batch(), heads = source.heads(), group = q.extent[1] / heads;
+    const index batch = source.batch(), heads = source.heads(),
+                group = heads > 0 ? q.extent[1] / heads : 0;
     if (q.extent[0] != batch || q.extent[1] != group * heads || q.extent[2] != 1 ||
         weights.extent[0] != batch || weights.extent[1] != q.extent[1] || weights.extent[2] != 1)
       check::fail("heed::recycled_tokens", "q must be [B,H,1,D] and the weights [B,H,1,Lk]",
                   {{"q", operand(view<const Q>(q))}, {"weights", operand(view<const W>(weights))}});
+    const index longest = kv_ref(source).longest();
+    if (longest > weights.extent[3])
+      check::fail("heed::recycled_tokens", "there are weights of " +
+                                               std::to_string(weights.extent[3]) + " of the " +
+                                               std::to_string(longest) + " tokens");
     batch_ = batch, heads_ = heads, group_ = group;
     kept_.assign(at(batch * heads), {});
     seen_.resize(at(batch));
     std::vector<float> sum, scratch;
-    std::vector<int> chosen(at(how_.top));
+    std::vector<int> chosen(at(std::min(how_.top, longest)));
     for (index i = 0; i < batch * heads; ++i) {
       const index b = i / heads, h = i % heads, length = source.length(b);
-      if (length > weights.extent[3])
-        check::fail("heed::recycled_tokens", "there are weights of " +
-                                                 std::to_string(weights.extent[3]) + " of the " +
-                                                 std::to_string(length) + " tokens");
       sum.assign(at(length), 0.f), scratch.resize(at(length));
       for (index g = 0; g < group; ++g)
         for (index j = 0; j < length; ++j)

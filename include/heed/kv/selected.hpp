@@ -80,7 +80,7 @@ template <kv_source Source> class selected_source {
       for (index h = 0; h < heads(); ++h) {
         index before = -1;
         for (const int block : list(b, h)) {
-          if (block <= before || block * x.keys >= seen_[at(b)])
+          if (block <= before || block >= block_count(seen_[at(b)], x.keys))
             check::fail(name, "list of " + head_name(b, h) +
                                   " must ascend without repeats within " +
                                   std::to_string(seen_[at(b)]) + " tokens: block " +
@@ -107,14 +107,15 @@ template <kv_source Source> class selected_source {
   index tokens(index b, index h) const {
     const std::span<const int> blocks = list(b, h);
     if (blocks.empty()) return 0;
-    const index beyond = (blocks.back() + index(1)) * lists_.keys - seen_[at(b)];
-    return index(blocks.size()) * lists_.keys - std::max<index>(0, beyond);
+    const index last = seen_[at(b)] - blocks.back() * lists_.keys;
+    return (index(blocks.size()) - 1) * lists_.keys + std::min(last, lists_.keys);
   }
   void place(index b, index h) {
     const index *const known = original(b, h), first = source_->end(b) - seen_[at(b)];
     index* to = places_.data() + (b * heads() + h) * longest_;
     for (const int block : list(b, h)) {
-      const index begin = block * lists_.keys, end = std::min(begin + lists_.keys, seen_[at(b)]);
+      const index begin = block * lists_.keys,
+                  end = begin + std::min(lists_.keys, seen_[at(b)] - begin);
       for (index t = begin; t < end; ++t) *to++ = known ? known[t] : first + t;
     }
   }

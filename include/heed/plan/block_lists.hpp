@@ -52,8 +52,8 @@ struct block_lists {
          batch);
     want(heads == 1 || heads * group == shape.heads,
          "heads of lists times group must be 1 or the query heads", heads * group);
-    const index row_blocks = (shape.queries + rows - 1) / rows,
-                key_blocks = (shape.keys + keys - 1) / keys;
+    const index row_blocks = block_count(shape.queries, rows),
+                key_blocks = block_count(shape.keys, keys);
     want(count() == batch * heads * row_blocks,
          "there must be a list for each item, head and block of query rows", count());
     if (offsets.empty()) return;

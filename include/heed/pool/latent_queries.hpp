@@ -47,19 +47,20 @@ void sum_over_batch(const view<const T>& from, const result& to, const executor_
 // Where the gradient of rows that all items share is made before it is summed.
 template <class T> class batch_gradient {
  public:
-  batch_gradient(const result& to, index batch) : to_(to) {
-    if (!to.present() || batch == 1) return;
+  batch_gradient(const result& to, index batch) : to_(to), apart_(to.present() && batch != 1) {
+    if (!apart_) return;
     extents e = to.extent;
     e[0] = batch;
     each_ = dense_rows(memory_, e);
   }
-  result target() const { return each_.data ? result(each_) : to_; }
+  result target() const { return apart_ ? result(each_) : to_; }
   void sum(const executor_ref& executor) const {
-    if (each_.data) sum_over_batch<T>(each_, to_, executor);
+    if (apart_) sum_over_batch<T>(each_, to_, executor);
   }
 
  private:
   result to_;
+  bool apart_;
   std::vector<T> memory_;
   view<T> each_{};
 };

@@ -31,7 +31,7 @@ template <class T> struct block_summaries {
 
   template <class Arch>
   block_summaries(const operand& x, const summary_shape& how, const executor_ref& executor, Arch)
-      : batch(x.extent[0]), heads(x.extent[1]), blocks((x.extent[2] + how.size - 1) / how.size) {
+      : batch(x.extent[0]), heads(x.extent[1]), blocks(block_count(x.extent[2], how.size)) {
     using B = simd::batch<T, Arch>;
     constexpr index W = simd::width<T, Arch>;
     const bool parted = how.kind == block_summary::antidiagonal,
@@ -43,7 +43,7 @@ template <class T> struct block_summaries {
     std::vector<T> memory(static_cast<std::size_t>(executor.workers() * depth));
     executor.for_each(batch * heads * blocks, [&](index i, index worker) {
       const index head = i / blocks, first = i % blocks * how.size,
-                  last = std::min(first + how.size, x.extent[2]);
+                  last = first + std::min(how.size, x.extent[2] - first);
       T* const all = rows.data() + i * channels;
       T* const staged = memory.data() + worker * depth;
       for (index j = first; j < last; ++j) {

@@ -99,8 +99,9 @@ block_selection select_block_topk(const block_topk& spec, const view<Q>& q, cons
                            : 1;
   const T scale = static_cast<T>(1 / (std::sqrt(double(std::max<index>(1, q.extent[3]))) * pairs));
   // Rows that follow each other lie in at most this many blocks of keys.
-  const index own = (spec.rows + spec.keys - 2) / spec.keys + 1,
-              most = spec.mass > 0 ? count : std::max(spec.top, spec.sinks + own);
+  const index own = (spec.rows - 1) / spec.keys + 2,
+              kept_most = std::min(spec.sinks, count) + std::min(own, count),
+              most = spec.mass > 0 ? count : std::max(spec.top, kept_most);
   detail::row_choice<T> choice({q.extent[0], heads, 1, queries.blocks}, most, spec.keys, executor,
                                count);
   std::vector<std::vector<int>> orders(static_cast<std::size_t>(executor.workers()));

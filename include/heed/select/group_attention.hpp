@@ -31,7 +31,8 @@ struct group_attention {
 
   // Every how many keys one is looked at.
   index step(index keys) const {
-    return radius > 0 ? 1 : std::max<index>(1, (keys + sample * count - 1) / (sample * count));
+    if (radius > 0 || count >= keys || sample >= keys) return 1;
+    return block_count(keys, sample * count);
   }
 };
 

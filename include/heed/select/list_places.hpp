@@ -42,7 +42,7 @@ template <class T> class list_places {
     const extents gates{p.shape.batch, p.shape.heads, p.shape.queries, 1};
     if (g.gate.present() && g.gate.extent != gates)
       check::fail(operation, "the gate must be [B,H,Lq]", {{"gate", g.gate}, {"q", p.q}});
-    const index repeat = heads() / (g.lists.batch * g.lists.heads);
+    const index repeat = heads() / std::max<index>(1, g.lists.batch * g.lists.heads);
     queries_.total = index(g.lists.queries.size()) * repeat;
     keys_.total = index(g.lists.keys.size()) * repeat;
     constexpr index most = std::numeric_limits<int>::max();

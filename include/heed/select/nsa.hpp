@@ -42,7 +42,7 @@ struct nsa {
       check::fail(operation, "block and selected must be multiples of stride " +
                                  std::to_string(stride) + ": " + std::to_string(block) + " and " +
                                  std::to_string(selected));
-    if (sinks < 0 || local < 1 || sinks + local > count)
+    if (sinks < 0 || local < 1 || sinks > count - local)
       check::fail(operation, "sinks and at least one local block must be among the " +
                                  std::to_string(count) + " chosen: " + std::to_string(sinks) +
                                  " and " + std::to_string(local));
@@ -154,7 +154,7 @@ block_selection select_nsa_any(const nsa& spec, const operand& x, const operand&
     check::fail(operation, "lse must be [B,H,Lq]", {{"lse", l}});
   const index kv_heads = y.extent[1], group = x.extent[1] / std::max<index>(1, kv_heads),
               offset = keys - x.extent[2], depth = x.extent[3],
-              blocks = (keys + spec.selected - 1) / spec.selected, nc = y.extent[2];
+              blocks = block_count(keys, spec.selected), nc = y.extent[2];
   std::vector<T> all(static_cast<std::size_t>(y.extent[0] * kv_heads * nc * depth));
   executor.for_each(y.extent[0] * kv_heads * nc, [&](index i, index) {
     const index head = i / nc;

@@ -25,7 +25,7 @@ class page_bounds {
   index heads() const { return heads_; }
   index depth() const { return depth_; }
   index length(index b) const { return seen_[at(b)]; }  // tokens looked at
-  index pages(index b) const { return (length(b) + page_ - 1) / page_; }
+  index pages(index b) const { return block_count(length(b), page_); }
   // A page has D least numbers, then D largest; pages lie one after another.
   const float* rows(index b, index h) const { return bounds_[at(b * heads_ + h)].data(); }
   const float* least(index b, index h, index p) const { return rows(b, h) + 2 * p * depth_; }
@@ -63,9 +63,9 @@ class page_bounds {
       const index b = i / heads_, h = i % heads_, length = source.length(b);
       const index settled = std::min(length, seen_[at(b)]) / kv_block * kv_block;
       auto& bounds = bounds_[at(i)];
-      bounds.resize(at((length + page_ - 1) / page_ * 2 * depth_));
-      for (index p = settled / page_; p * page_ < length; ++p)
-        bound(source, b, h, {p * page_, std::min(length, (p + 1) * page_)},
+      bounds.resize(at(block_count(length, page_) * 2 * depth_));
+      for (index p = settled / page_; p < block_count(length, page_); ++p)
+        bound(source, b, h, {p * page_, p * page_ + std::min(length - p * page_, page_)},
               bounds.data() + 2 * p * depth_, row_.data() + worker * depth_);
     });
     for (index b = 0; b < batch_; ++b) seen_[at(b)] = source.length(b);

@@ -34,12 +34,11 @@ struct row_lists {
 
   // Names the first list that breaks a rule.
   void check(const char* operation, const problem_shape& shape) const {
-    if (batch < 1 || heads < 1 || (batch != 1 && batch != shape.batch) ||
-        (heads != 1 && heads != shape.heads))
+    if ((batch != 1 && batch != shape.batch) || (heads != 1 && heads != shape.heads))
       check::fail(operation, "lists must be for 1 or all items and for 1 or all query heads: " +
                                  std::to_string(batch) + " and " + std::to_string(heads));
     if (query_offsets.empty() || key_offsets.size() != query_offsets.size() ||
-        count() % (batch * heads) != 0)
+        count() != batch * heads * each())
       check::fail(operation, "items and heads must have as many lists as each other, of queries " +
                                  std::to_string(query_offsets.size()) + " offsets, of keys " +
                                  std::to_string(key_offsets.size()));

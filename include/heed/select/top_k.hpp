@@ -48,6 +48,7 @@ template <class T> index top_few(const T* scores, index n, index k, int* chosen)
 // Writes the numbers of the chosen, ascending, to `chosen` [k] and returns how many there are.
 // `scratch` holds n scores.
 template <class T> index top_k(const T* scores, index n, index k, int* chosen, T* scratch) {
+  k = std::min(k, n);
   if (k > 0 && k <= detail::few_chosen) return detail::top_few(scores, n, k, chosen);
   constexpr T never = -std::numeric_limits<T>::infinity();
   const auto gather = [&](index step, auto keep) {
