@@ -7,8 +7,10 @@
 #include <heed/normalizer/query_axis.hpp>
 #include <heed/normalizer/stick_breaking.hpp>
 #include <heed/normalizer/topk.hpp>
+#include <heed/plan/varlen.hpp>
 #include <heed/position/rope.hpp>
 #include <heed/score/softcap.hpp>
+#include <heed/similarity/qk_norm.hpp>
 
 #include "support/gradients.hpp"
 
@@ -49,4 +51,31 @@ TEST_CASE("gradients through whole rows reach score functions and row transforms
                             .query = heed::rope{},
                             .key = heed::rope{}},
                   {}, {}, {});
+}
+
+TEST_CASE("gradients of what is learned beside whole rows, each in its own place") {
+  learned gq(9, 0.2, 1), gk(9, 0.2, 1, 12), gv(6, 0.2, 1, 13);
+  check_gradients("gains",
+                  attention{.mask = heed::causal{},
+                            .normalizer = heed::stick_breaking{true},
+                            .query = heed::qk_norm{gq.list()},
+                            .key = heed::qk_norm{gk.list()},
+                            .value = heed::qk_norm{gv.list()}},
+                  {.query = {gq.to_list()}, .key = {gk.to_list()}, .value = {gv.to_list()}},
+                  {&gq, &gk, &gv});
+}
+
+TEST_CASE("gradients through whole rows of packed sequences") {
+  const std::vector<int> cu_q{0, 12, 12, 37}, cu_k{0, 9, 30, 53};
+  const heed::rope turn{heed::rotations::plain(8)};
+  learned gk(9, 0.2, 1, 12);
+  for (const bool few : {false, true})
+    check_gradients("sticks",
+                    attention{.mask = heed::causal{} && heed::window{.left = few ? 3 : 40},
+                              .normalizer = heed::stick_breaking{true},
+                              .query = turn,
+                              .key = turn | heed::qk_norm{gk.list()},
+                              .value = heed::rope{heed::rotations::plain(6)},
+                              .plan = heed::varlen{cu_q, cu_k}},
+                    {.key = {{}, {gk.to_list()}}}, {&gk}, {.b = 1});
 }

@@ -23,7 +23,8 @@ template <class T> struct backward_panel {
 
 // One kv head in flight.
 template <class T> struct share_sums {
-  index b = 0, kv = 0;
+  sequence s;
+  index kv = 0;
   span* touched = nullptr;  // keys that a share has sums of
   T* sums = nullptr;        // [share][key][channel]: dK and dV
 
@@ -49,11 +50,11 @@ template <class T, class Arch, class Spec> struct backward_shares : backward_row
                   const spec_gradients<Spec>& g, row_states<T>& states)
       : base(spec, p, x, g, states),
         sum_width_(q_.width() + v_.width()),
-        sum_bytes_(aligned_bytes(p.shape.keys * sum_width_, sizeof(T))) {}
+        sum_bytes_(aligned_bytes(replay_.items.longest_keys() * sum_width_, sizeof(T))) {}
 
   // `count` pieces of work of a kv head are to be shared out.
   void cut(index count) {
-    const index heads = std::max<index>(p_.shape.batch * p_.shape.kv_heads, 1);
+    const index heads = std::max<index>(replay_.heads(), 1);
     shares_ = std::clamp<index>((simd::shape<T, Arch>::tasks + heads - 1) / heads, 1, most_shares);
     shares_ = std::clamp<index>(count, 1, shares_);
   }
@@ -132,18 +133,19 @@ template <class T, class Arch, class Spec> struct backward_shares : backward_row
       }
       std::copy_n(both, q_.channels, grad);
       std::copy_n(both + q_.width(), v_.channels, value_grad);
-      const row_position at{d.b, d.kv, key, key};
+      const row_position at{d.s.b, d.kv, d.s.key(key), d.s.slot + key};
       if constexpr (base::template has_prologue<false, decltype(Spec::key)>())
-        p_.load_key(d.b, d.kv, key, row);
-      this->template prologue_backward<false>(spec_.key, row, grad, at, g_.key, sum, sum, rest);
-      store(x_.dk, grad, depth(), d.b, d.kv, key);
+        p_.load_key(d.s.batch, d.kv, at.row, row);
+      this->template prologue_backward<false>(spec_.key, row, grad, at, g_.key, sum + sums_.key,
+                                              sum, rest);
+      store(x_.dk, grad, depth(), d.s.batch, d.kv, at.row);
       if constexpr (!std::is_same_v<decltype(Spec::value), none>)
         if (!base::is_zero(value_grad, value_depth())) {
-          p_.load_value(d.b, d.kv, key, row);
+          p_.load_value(d.s.batch, d.kv, at.row, row);
           transform_row_backward<Arch>(spec_.value, row, value_grad, value_depth(), at, g_.value,
-                                       sum, rest);
+                                       sum + sums_.value, rest);
         }
-      store(x_.dv, value_grad, value_depth(), d.b, d.kv, key);
+      store(x_.dv, value_grad, value_depth(), d.s.batch, d.kv, at.row);
     }
   }
 };

@@ -85,13 +85,12 @@ template <class T, class Arch, class Spec> class patches {
       const index count = std::min(wave, heads - first);
       const auto located = [&](index i) {
         const index head = first + i;
-        return rows_.located(head / p_.shape.kv_heads, head % p_.shape.kv_heads, packed + i * size);
+        return rows_.located(rows_.item(head), rows_.kv_head(head), packed + i * size);
       };
       if (size > 0)
         executor.for_each(count * rows_.pieces(), [&](index task, index) {
           const index i = task / rows_.pieces(), head = first + i;
-          rows_.prepare(located(i), head / p_.shape.kv_heads, head % p_.shape.kv_heads,
-                        task % rows_.pieces());
+          rows_.prepare(located(i), rows_.item(head), rows_.kv_head(head), task % rows_.pieces());
         });
       executor.for_each(count * tasks_, [&](index task, index worker) {
         const index i = task / tasks_, head = first + i, from = task % tasks_ * each_;

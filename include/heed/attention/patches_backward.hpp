@@ -80,25 +80,25 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
     for (index first = 0; first < heads; first += wave) {
       const index count = std::min(wave, heads - first), pieces = rows_.pieces();
       const auto at = [&](index i) {
-        const index of = first + i;
         std::byte* const source = memory + i * size;
         head x{};
-        x.b = of / p_.shape.kv_heads, x.kv = of % p_.shape.kv_heads;
-        x.rows = rows_.located(x.b, x.kv, source);
+        x.s = rows_.item(first + i), x.kv = rows_.kv_head(first + i);
+        x.rows = rows_.located(x.s, x.kv, source);
         x.finite = reinterpret_cast<unsigned char*>(source + rows_.bytes());
         x.locate(source + rows_.bytes() + flag_bytes_, touched_bytes);
         return x;
       };
       executor.for_each(count * pieces, [&](index i, index) {
         const head x = at(i / pieces);
-        rows_.prepare(x.rows, x.b, x.kv, i % pieces);
-        if constexpr (hides) x.finite[i % pieces] = rows_.finite(x.rows, i % pieces);
+        rows_.prepare(x.rows, x.s, x.kv, i % pieces);
+        if constexpr (hides) x.finite[i % pieces] = rows_.finite(x.rows, x.s, i % pieces);
       });
       executor.for_each(count * shares_, [&](index i, index worker) {
         visit(at(i / shares_), i % shares_, scratch.worker(worker));
       });
       executor.for_each(count * pieces, [&](index i, index worker) {
-        this->finish_keys(at(i / pieces), rows_.keys_of(i % pieces), scratch.worker(worker));
+        const head x = at(i / pieces);
+        this->finish_keys(x, rows_.keys_of(x.s, i % pieces), scratch.worker(worker));
       });
     }
   }
@@ -156,11 +156,11 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
           p.lane = lane, p.rows = count;
           p.vectors = (p.rows + W - 1) / W;
           p.pitch = p.vectors * W;
-          begin(p, x, d.b);
+          begin(p, x, d.s.b);
           const index most = piece(p.vectors);
           for (index key = 0; key < x.count; key += most)
             step(p, x, d, {key, std::min(key + most, x.count)}, open, finite);
-          finish_queries(p, x, d.b);
+          finish_queries(p, x, d.s.b);
         });
       if (x.count == 0) continue;
       const auto [low, high] = std::minmax_element(x.keys, x.keys + x.count);
@@ -222,7 +222,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
                                  q_.channels, p.p);
     if constexpr (has_score<Spec>)
       modify_listed<Arch>(spec_.score,
-                          listed_tile{.b = d.b,
+                          listed_tile{.b = d.s.b,
                                       .h = p.h,
                                       .queries = x.queries + p.lane,
                                       .rows = p.rows,
@@ -259,8 +259,8 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
         if constexpr (base::template has_prologue<true, decltype(Spec::query)>())
           simd::load_row(p_.q.type, p_.q.row(b, p.h, token), p_.q.stride[3], depth(), row);
         double* const sum = sums_.of(0);
-        this->template prologue_backward<true>(spec_.query, row, grad, at, g_.query, sum, sum,
-                                               row + width);
+        this->template prologue_backward<true>(spec_.query, row, grad, at, g_.query,
+                                               sum + sums_.query, sum, row + width);
         store(x_.dq, grad, depth(), b, p.h, token);
       }
     }

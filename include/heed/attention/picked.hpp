@@ -70,19 +70,14 @@ template <class T, class Arch, class Spec, class Lists> class picked {
       const auto at = [&](index i) {
         const index head = first + i;
         place x;
-        x.s = sequence{.b = head / p_.shape.kv_heads,
-                       .batch = head / p_.shape.kv_heads,
-                       .rows = p_.shape.queries,
-                       .keys = p_.shape.keys,
-                       .offset = p_.shape.offset};
-        x.kv = head % p_.shape.kv_heads;
-        x.from = rows_.located(x.s.b, x.kv, packed + i * size);
+        x.s = rows_.item(head), x.kv = rows_.kv_head(head);
+        x.from = rows_.located(x.s, x.kv, packed + i * size);
         return x;
       };
       if (size > 0)
         executor.for_each(count * pieces, [&](index i, index) {
           const place x = at(i / pieces);
-          rows_.prepare(x.from, x.s.b, x.kv, i % pieces);
+          rows_.prepare(x.from, x.s, x.kv, i % pieces);
         });
       executor.for_each(count * tasks, [&](index i, index worker) {
         const place x = at(i / tasks);

@@ -91,22 +91,23 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
       const auto at = [&](index i) {
         std::byte* const start = memory + i * size;
         head x{};
-        x.b = (first + i) / p_.shape.kv_heads, x.kv = (first + i) % p_.shape.kv_heads;
-        x.rows = rows_.located(x.b, x.kv, start);
+        x.s = rows_.item(first + i), x.kv = rows_.kv_head(first + i);
+        x.rows = rows_.located(x.s, x.kv, start);
         x.finite = reinterpret_cast<unsigned char*>(start + rows_.bytes());
         x.locate(start + rows_.bytes() + finite_bytes, touched_bytes);
         return x;
       };
       executor.for_each(count * pieces, [&](index i, index) {
         const head x = at(i / pieces);
-        rows_.prepare(x.rows, x.b, x.kv, i % pieces);
-        if constexpr (masks) x.finite[i % pieces] = rows_.finite(x.rows, i % pieces);
+        rows_.prepare(x.rows, x.s, x.kv, i % pieces);
+        if constexpr (masks) x.finite[i % pieces] = rows_.finite(x.rows, x.s, i % pieces);
       });
       executor.for_each(count * shares_, [&](index i, index worker) {
         visit(at(i / shares_), i % shares_, scratch.worker(worker));
       });
       executor.for_each(count * pieces, [&](index i, index worker) {
-        this->finish_keys(at(i / pieces), rows_.keys_of(i % pieces), scratch.worker(worker));
+        const head x = at(i / pieces);
+        this->finish_keys(x, rows_.keys_of(x.s, i % pieces), scratch.worker(worker));
       });
     }
   }
@@ -166,11 +167,10 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
     for (index i = ranges() * share / shares_; i < ranges() * (share + 1) / shares_; ++i) {
       const span blocks = blocks_of(i);
       lane_range at{};
-      at.s = {d.b, d.b, 0, p_.shape.queries, 0, p_.shape.keys, p_.shape.offset};
-      at.layout = layout_, at.kv = d.kv;
+      at.s = d.s, at.layout = layout_, at.kv = d.kv;
       at.first_row = blocks.begin * layout_.rows;
       at.lanes = blocks.size() * layout_.lanes_per_block();
-      by_key_.turn(d.b, d.kv, blocks, t.first, t.entries);
+      by_key_.turn(d.s.b, d.kv, blocks, t.first, t.entries);
       stage(at, t);
       for (index block = 0; block < by_key_.key_blocks(); ++block)
         visit_block(d, share, at, block, t);
@@ -318,8 +318,8 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
       for (index c = 0; c < q_.channels; ++c) grad[c] = dq[c] * static_cast<T>(p_.scale);
       if constexpr (base::template has_prologue<true, decltype(Spec::query)>())
         simd::load_row(p_.q.type, p_.q.row(at.s.b, here.h, r), p_.q.stride[3], depth(), row);
-      this->template prologue_backward<true>(spec_.query, row, grad, here, g_.query, sum, sum,
-                                             row + row_width());
+      this->template prologue_backward<true>(spec_.query, row, grad, here, g_.query,
+                                             sum + sums_.query, sum, row + row_width());
       store(x_.dq, grad, depth(), at.s.b, here.h, r);
     }
   }

@@ -32,8 +32,6 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
   static constexpr bool masks = has_mask<Spec>, scores = of_rows::scores, mixes = of_rows::mixes,
                         modifies = of_rows::modifies;
   static constexpr bool keeps_raw = needs_scores<typename of_rows::elements>();
-  static_assert(std::is_same_v<decltype(Spec::plan), none>,
-                "gradients of whole rows need sequences of one length: no plan");
   static_assert(!base::own, "gradients of whole rows need a similarity that is a product");
   // Squares besides those of `weigh`: dP, and scores as the modifiers or the normaliser saw them.
   static constexpr index slope = of_rows::squares, spare = slope + 1, raw = spare + mixes,
@@ -53,7 +51,7 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
   }
 
   void run(const executor_ref& executor, workspace& scratch) {
-    const index kv_heads = p_.shape.kv_heads, heads = p_.shape.batch * kv_heads;
+    const index kv_heads = p_.shape.kv_heads, heads = head_rows_.heads();
     if (heads == 0) return;
     // kv heads that a task reads; query heads that share them, one block at a time.
     const index each = mixes ? kv_heads : 1, parts = mixes ? 1 : p_.shape.group();
@@ -77,8 +75,8 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
       const auto at = [&](index i) {
         std::byte* const start = memory + i * size;
         head d{};
-        d.b = (first + i) / kv_heads, d.kv = (first + i) % kv_heads;
-        d.rows = head_rows_.located(d.b, d.kv, start);
+        d.s = head_rows_.item(first + i), d.kv = head_rows_.kv_head(first + i);
+        d.rows = head_rows_.located(d.s, d.kv, start);
         d.finite = reinterpret_cast<unsigned char*>(start + head_rows_.bytes());
         d.locate(start + head_rows_.bytes() + finite, touched_bytes);
         return d;
@@ -99,8 +97,10 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
       });
       const index in_turn = sums_.any() ? 1 : count * pieces;
       executor.for_each(in_turn, [&](index turn, index worker) {
-        for (index i = turn; i < count * pieces; i += in_turn)
-          this->finish_keys(at(i / pieces), piece_of(i % pieces), scratch.worker(worker));
+        for (index i = turn; i < count * pieces; i += in_turn) {
+          const head d = at(i / pieces);
+          this->finish_keys(d, head_type::keys_of(d.s, i % pieces), scratch.worker(worker));
+        }
       });
     }
     sums_.deliver();
@@ -119,17 +119,9 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
     backward_panel<T> p{};      // of one head at a time
   };
 
-  span piece_of(index i) const {
-    return {i * head_type::piece, std::min((i + 1) * head_type::piece, p_.shape.keys)};
-  }
   void prepare(const head& d, index i) const {
-    head_rows_.prepare(d.rows, d.b, d.kv, i);
-    if constexpr (masks) {
-      const span keys = piece_of(i);
-      d.finite[i] =
-          d.rows.finite[i] && simd::all_finite(d.rows.k + keys.begin * d.rows.k_stride,
-                                               d.rows.k_stride, keys.size(), head_rows_.width());
-    }
+    head_rows_.prepare(d.rows, d.s, d.kv, i);
+    if constexpr (masks) d.finite[i] = head_rows_.finite(d.rows, d.s, i);
   }
   template <class Memory> void take(Memory& memory, task& t) const {
     const index lanes = rows_.lanes(), heads = rows_.heads();
@@ -157,8 +149,7 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
   void visit_block(At at, index share, index part, index i, index unit, task& t) {
     block& b = t.b;
     const head first = at(0);
-    const sequence s = rows_.items(first.b, first.kv);
-    rows_.open(b, s, first.kv * p_.shape.group() + part, i, t.p.staged);
+    rows_.open(b, first.s, first.kv * p_.shape.group() + part, i, t.p.staged);
     const row_scores<T>& x = b.x;
     if (x.own == 0) return;
     const auto head_of = [&](index n) { return mixes ? at(n / p_.shape.group()) : first; };
