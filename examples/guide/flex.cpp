@@ -39,6 +39,14 @@ void scores() {
   // [/flex_chain]
   heed::attend(capped, as<"BHLD">(q), as<"BHLD">(k), as<"BHLD">(v), as<"BHLD">(out));
   x.check("flex_chain", capped, out);
+
+  // [flex_where]
+  // torch.where: both sides are computed, and a branch on a comparison of vectors does not compile.
+  const heed::attention near{
+      .score = [](auto s, auto at) { return heed::simd::select(at.q - at.k < 8, s, s * 0.5f); }};
+  // [/flex_where]
+  heed::attend(near, as<"BHLD">(q), as<"BHLD">(k), as<"BHLD">(v), as<"BHLD">(out));
+  x.check("flex_where", near, out);
 }
 
 void masks() {

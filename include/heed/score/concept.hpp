@@ -4,8 +4,9 @@
 // A lambda that takes `heed::position` is called element by element. One that takes `auto at` is
 // called with vectors as well: `at.q` is then a batch of consecutive queries and `at.k` a scalar of
 // the same value type, or, where queries are few, `at.k` a batch of consecutive keys and `at.q` a
-// batch of the one query; `at.h` and `at.b` are indices: s + slope[at.h] * (at.k - at.q).
-// Modifiers see masked pairs too; what they make of those is discarded.
+// batch of the one query; `at.h` and `at.b` are indices: s + slope[at.h] * (at.k - at.q). It
+// chooses by `simd::select(at.q >= at.k, s, other)`, lane by lane: a branch on a comparison does
+// not compile. Modifiers see masked pairs too; what they make of those is discarded.
 #pragma once
 
 #include <heed/core/policy.hpp>
@@ -20,7 +21,7 @@ template <class T> using point = lanes<T, T>;
 template <class S, class V, class T>
 concept vector_score = requires(const S& f, V s, const lanes<V, T>& at) {
   { f(s, at) } -> std::convertible_to<V>;
-};
+} && simd::branchless<S, V, lanes<typename simd::strict<V>::type, T>>;
 
 template <class S>
 concept score_modifier =

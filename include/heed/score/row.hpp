@@ -20,7 +20,7 @@ template <class S, class Arch, class T> consteval bool takes_key_lanes() {
   else
     return vector_score<S, B, T> && requires(const S& f, B s, const key_lanes<B>& at) {
       { f(s, at) } -> std::convertible_to<B>;
-    };
+    } && simd::branchless<S, B, key_lanes<typename simd::strict<B>::type>>;
 }
 
 }  // namespace detail

@@ -21,6 +21,7 @@ template <class Arch, class T, class F>
 HEED_INLINE batch<T, Arch> map_lanes(const F& f, const batch<T, Arch>& x) {
   using B = batch<T, Arch>;
   if constexpr (requires { B(f(x)); }) {
+    static_assert(branchless<F, B>);
     return B(f(x));
   } else {
     T each[width<T, Arch>];

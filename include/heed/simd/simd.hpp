@@ -61,6 +61,19 @@ template <number T> struct value_of<T> {
   using type = T;
 };
 template <class B> using value = typename value_of<B>::type;
+// A batch whose comparisons convert to no bool, as those of AVX-512 do in some xsimd: what tells
+// that a function branches on one, which would decide for all lanes at once.
+template <class B> struct strict {
+  using type = B;
+};
+#if defined(__AVX512F__)
+template <class T, class A> struct strict<xsimd::batch<T, A>> {
+  using type = xsimd::batch<T, xsimd::avx2>;
+};
+#endif
+// Always true, and an error within f where it branches on such a comparison: there is `select`.
+template <class F, class B, class... Args>
+concept branchless = std::is_invocable_v<const F&, typename strict<B>::type, Args...> || true;
 // A constant in every lane.
 template <class B> B constant(double x) { return B(static_cast<value<B>>(x)); }
 
@@ -110,6 +123,11 @@ xsimd::batch<T, A> min(const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b)
   return swapped ? xsimd::min(b, a) : xsimd::min(a, b);
 }
 template <number T> T select(bool c, T a, T b) { return c ? a : b; }
+// A choice that is the same for all lanes.
+template <class T, class A>
+xsimd::batch<T, A> select(bool c, const xsimd::batch<T, A>& a, const xsimd::batch<T, A>& b) {
+  return c ? a : b;
+}
 template <class T, class A>
 xsimd::batch<T, A> select(const xsimd::batch_bool<T, A>& c, const xsimd::batch<T, A>& a,
                           const xsimd::batch<T, A>& b) {
