@@ -11,7 +11,8 @@
 
 namespace heed::detail {
 
-// S[j][lane] = masked where no interval of the lane holds key `first + j`, for j in `keys`.
+// S[j][lane] = masked where no interval of the lane holds key `first + j`, for j in `keys`. There is
+// at least one interval.
 template <class Arch, class T>
 HEED_NOINLINE void mask_lanes(const lane_intervals& in, index vectors, index first, span keys, T* s,
                               index pitch) {

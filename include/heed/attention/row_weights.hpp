@@ -4,6 +4,7 @@
 #pragma once
 
 #include <heed/attention/gradient_sums.hpp>
+#include <heed/attention/observer.hpp>
 #include <heed/attention/panel.hpp>
 #include <heed/attention/row_scores.hpp>
 #include <heed/core/workspace.hpp>
@@ -111,6 +112,22 @@ template <class T, class Arch, class Spec> class row_weights {
     b.scratch = from.template take<T>(scratch);
   }
   T* square_of(const block& b, index i) const { return b.x.s + i * square(); }
+  // After `weigh`: the weights that an observer sees, before heads are mixed.
+  T* plain_weights(const block& b) const { return square_of(b, mixes ? 1 : 0); }
+  // f(tile, its first lane, where it begins in a square) for these rows, some keys at a time.
+  template <class F> void each_tile(const block& b, span rows, const F& f) const {
+    for (index i = 0; i < b.x.heads * b.each; ++i)
+      for (index key = b.keys.begin; key < b.keys.end; key += tuned::key_tile) {
+        const span keys{key, std::min(key + tuned::key_tile, b.keys.end)};
+        const index lane = i % b.each * widest, first = std::max(rows.begin, lane);
+        tile at = read.corner(b.panels[i], b.s, keys, b.x.pitch);
+        at.rows = std::min(rows.end, lane + at.rows) - first;
+        at.q += first - lane, at.row += first - lane;
+        if (at.rows > 0)
+          f(at, i / b.each * lanes_ + first,
+            i / b.each * b.x.head_pitch + (key - b.keys.begin) * b.x.pitch + first);
+      }
+  }
 
   // Own rows number `at` of the heads from h on: their queries, and which keys they may see.
   void open(block& b, const sequence& s, index h, index at, T* staged) const {
@@ -151,7 +168,10 @@ template <class T, class Arch, class Spec> class row_weights {
       const panel& y = b.panels[i * b.each + n];
       T* const s = b.x.s + from + n * widest;
       const tile at = read.corner(y, b.s, keys, pitch);
-      const cover inside = masks ? read.covers(y, b.s, keys) : cover::all;
+      cover inside = cover::all;
+      if constexpr (masks)
+        inside =
+            y.keys.clip(keys.begin, keys.end).empty() ? cover::none : read.covers(y, b.s, keys);
       if (inside == cover::none) {
         for (index j = 0; j < keys.size(); ++j) std::fill_n(s + j * pitch, y.pitch, masked<T>);
         hidden = true;
@@ -203,11 +223,19 @@ template <class T, class Arch, class Spec> class row_weights {
   // d by the weights of `weigh`, at square `d`, to that by the scores, at the square returned;
   // `spare` is another. Rows that are not the block's own end at 0.
   T* weigh_backward(const block& b, T* shown, T* d, [[maybe_unused]] T* spare,
+                    const observed_gradient* observed,
                     [[maybe_unused]] const spec_gradients<Spec>& g,
                     [[maybe_unused]] const gradient_sums<Spec>& sums, index unit,
                     const T* d_lse) const {
     const row_scores<T>& x = b.x;
+    // Of rows of other blocks as well: their scores may hang on these.
+    const auto add_observed = [&](T* dp) {
+      each_tile(b, {0, x.rows}, [&](const tile& at, index, index place) {
+        observed->add(at, plain_weights(b) + place, dp + place);
+      });
+    };
     if constexpr (!mixes) {
+      if (observed) add_observed(d);
       solve_backward(b, x, shown, d, sums, unit, d_lse);
       return d;
     } else {
@@ -215,6 +243,7 @@ template <class T, class Arch, class Spec> class row_weights {
       double* const sum = sums.of(unit) + sums.weights;
       hide_again(x, d, T(0));
       spec.weights.template after_backward<Arch>(y, d, spare, b.scratch, g.weights, sum);
+      if (observed) add_observed(spare);
       solve_backward(b, y, shown, spare, sums, unit, d_lse);
       hide_again(x, spare, T(0));
       spec.weights.template before_backward<Arch>(x, spare, d, b.scratch, g.weights, sum);

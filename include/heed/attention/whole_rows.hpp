@@ -31,9 +31,11 @@ template <class T, class Arch, class Spec> class whole_rows {
 
  public:
   whole_rows(const Spec& spec, const problem& p)
-      : spec_(spec), p_(p), rows_(spec, p), kv_(spec, p, rows_.items) {
-    if (p.to.observe && (of_rows::alone || p.to.observe->wants() != observer::needs::rows))
-      check::fail("heed::attend", "weights of whole rows are not observed");
+      : spec_(spec),
+        p_(p),
+        rows_(spec, p),
+        kv_(spec, p, rows_.items),
+        watched_(p.to.observe ? p.to.observe->wants() : observer::needs::rows) {
     for (index i = 0; p.source && i < rows_.items.count(); ++i)
       for (index h = 0; h < p.shape.kv_heads; ++h)
         if (rows_.items(i, h).places)
@@ -74,10 +76,12 @@ template <class T, class Arch, class Spec> class whole_rows {
   struct task {
     block b;
     T *o = nullptr, *staged = nullptr, *values = nullptr;
+    T* level = nullptr;               // of a row: its weights are 2^(s log2 e - level)
     unsigned char* hidden = nullptr;  // by tile: something is masked
   };
   template <class Memory> void take(Memory& from, task& t) const {
-    rows_.take(from, t.b);
+    rows_.take(from, t.b, watched_ == observer::needs::scores);
+    t.level = from.template take<T>(p_.to.observe ? rows_.heads() * rows_.lanes() : 0);
     t.o = from.template take<T>(kv_.channels() * rows_.lanes());
     t.staged = from.template take<T>(std::max(rows_.staging(), W * kv_.channels()));
     t.values = from.template take<T>(kv_.staged_values());
@@ -109,7 +113,10 @@ template <class T, class Arch, class Spec> class whole_rows {
         t.hidden[tile] = hidden;
       });
     }
-    const T* const weights = rows_.weigh(b);
+    T* const shown =
+        watched_ == observer::needs::scores ? rows_.square_of(b, of_rows::squares) : nullptr;
+    const T* const weights = rows_.weigh(b, shown);
+    if (p_.to.observe) show(t, shown);
     for (index i = 0; i < x.heads; ++i) {
       const auto [h, from] = head_of(i);
       for (index v = 0; v < x.pitch; v += widest) {
@@ -142,17 +149,47 @@ template <class T, class Arch, class Spec> class whole_rows {
       for (index lane = std::max(v, x.first); lane < std::min(v + W, x.first + x.own); ++lane) {
         const index row = x.row - t.b.s.row + lane;
         write_row<Arch>(spec_, p_, t.b.s, x.h + i, row, t.staged + (lane - v) * depth);
-        if constexpr (!of_rows::alone)
-          if (p_.to.lse.present() || p_.to.observe)
-            report_row(spec_, p_, t.b.s, x.h + i, row, rows_.state(t.b, i, lane), 1);
+        report(t, i, lane, row);
       }
     }
+  }
+
+  // Finished weights to the observer, so that nothing is left to do at the end of a row.
+  void show(task& t, const T* shown) const {
+    const row_scores<T>& x = t.b.x;
+    if constexpr (!of_rows::alone)
+      for (index i = 0; i < x.heads; ++i)
+        for (index lane = 0; lane < x.rows; ++lane) {
+          const T lse = spec_.normalizer.lse(rows_.state(t.b, i, lane));
+          t.level[i * rows_.lanes() + lane] =
+              lse == -std::numeric_limits<T>::infinity() ? -masked<T> : lse * T(simd::log2e);
+        }
+    if (watched_ == observer::needs::rows) return;
+    const T* const weights = rows_.plain_weights(t.b);
+    rows_.each_tile(t.b, {x.first, x.first + x.own}, [&](const tile& at, index lane, index place) {
+      p_.to.observe->panel(observed_panel<T>{at, shown ? shown + place : nullptr, 1,
+                                             weights + place, nullptr,
+                                             of_rows::alone ? nullptr : t.level + lane});
+    });
+  }
+  void report(const task& t, index i, index lane, index row) const {
+    const row_position at{t.b.s.b, t.b.x.h + i, row + t.b.s.offset, t.b.s.row + row};
+    row_end end{0, 1, 1};
+    if constexpr (!of_rows::alone) {
+      const T lse = spec_.normalizer.lse(rows_.state(t.b, i, lane));
+      if (p_.to.lse.present())
+        simd::store_row(p_.to.lse.type, &lse, 1, p_.to.lse.row(t.b.s.batch, at.h, at.row), 1);
+      if (p_.to.observe) end.max = double(t.level[i * rows_.lanes() + lane]);
+      if (lse == -std::numeric_limits<T>::infinity()) end.sum = end.factor = 0;
+    }
+    if (p_.to.observe) p_.to.observe->row(at, end);
   }
 
   const Spec& spec_;
   const problem& p_;
   of_rows rows_;
   kv_heads<T, Arch, Spec> kv_;
+  observer::needs watched_;
 };
 
 }  // namespace heed::detail

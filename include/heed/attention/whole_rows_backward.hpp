@@ -43,7 +43,6 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
   whole_rows_backward(const Spec& spec, const problem& p, const backward_operands& x,
                       const spec_gradients<Spec>& g, row_states<T>& states)
       : base(spec, p, x, g, states), rows_(spec, p, true), head_rows_(spec, p) {
-    if (x.observed) check::fail("heed::attend_backward", "weights of whole rows are not observed");
     base::cut(rows_.blocks());
     if (in_place(spec.score, g.score) || (mixes && in_place(spec.output, g.output)))
       check::fail("heed::attend_backward",
@@ -178,7 +177,7 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
     T* const before = modifies ? rows_.square_of(b, unmodified) : nullptr;
     const T* const weights = rows_.weigh(b, seen, before);
     T* const ds = rows_.weigh_backward(b, seen, slopes, mixes ? rows_.square_of(b, spare) : nullptr,
-                                       g_, sums_, unit, t.d_lse);
+                                       x_.observed, g_, sums_, unit, t.d_lse);
     const bool selected = hidden && !finite;
     for (index n = 0; n < x.heads; ++n) {
       const head d = head_of(n);
