@@ -97,7 +97,9 @@ TEMPLATE_TEST_CASE("softmax of extreme scores", "", float, double) {
   std::vector<T> climb(1000);
   for (std::size_t j = 0; j < climb.size(); ++j) climb[j] = T(j);
   const auto p = run(climb, lse);
-  CHECK(double(p.back()) == Approx(1 - std::exp(-1)).epsilon(1e-5));
+  // Without fused products s · log2 e is rounded before the maximum is taken away.
+  const double rounding = heed::simd::fused ? 0 : 999 * std::numeric_limits<T>::epsilon();
+  CHECK(double(p.back()) == Approx(1 - std::exp(-1)).epsilon(1e-5 + rounding));
   CHECK(double(lse) == Approx(999 - std::log(1 - std::exp(-1))).epsilon(1e-6));
 }
 

@@ -45,15 +45,19 @@ template <class A> HEED_NOINLINE xsimd::batch<float, A> log_float(xsimd::batch<f
 
 // xsimd 8.1's does not compile for AVX-512 with g++: there our own, and doubles lane by lane.
 template <class T, class A> xsimd::batch<T, A> log(const xsimd::batch<T, A>& x) {
+  using B = xsimd::batch<T, A>;
   if constexpr (sizeof(x) == 64 && std::is_same_v<T, float>) {
     return detail::log_float(x);
   } else if constexpr (sizeof(x) == 64) {
     T each[64 / sizeof(T)];
     simd::store(each, x);
     for (T& y : each) y = std::log(y);
-    return xsimd::batch<T, A>::load_unaligned(each);
+    return B::load_unaligned(each);
   } else {
-    return xsimd::log(x);
+    // Its own are wrong for subnormal numbers.
+    const auto tiny = x < B(std::numeric_limits<T>::min());
+    const B y = xsimd::log(B(xsimd::select(tiny, B(x * B(T(1ll << 54))), x)));
+    return y - xsimd::select(tiny, B(T(54 * 0.69314718055994530942)), B(T(0)));
   }
 }
 
