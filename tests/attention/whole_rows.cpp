@@ -4,10 +4,14 @@
 #include <heed/attention/attend_source.hpp>
 #include <heed/eigen.hpp>
 #include <heed/heads/multi_token.hpp>
+#include <heed/heads/talking.hpp>
 #include <heed/kv/contiguous.hpp>
 #include <heed/mask/causal.hpp>
 #include <heed/mask/combine.hpp>
+#include <heed/mask/first_keys.hpp>
+#include <heed/mask/per_head.hpp>
 #include <heed/mask/where.hpp>
+#include <heed/mask/window.hpp>
 #include <heed/normalizer/entmax.hpp>
 #include <heed/normalizer/query_axis.hpp>
 #include <heed/normalizer/stick_breaking.hpp>
@@ -150,6 +154,20 @@ TEST_CASE("Whole rows of packed sequences and of a cache are those of tensors") 
   attend(spec, q.in(), cache, cached.in());
   attend(spec, q.in(), k.in(), v.in(), whole.in());
   CHECK(cached.data == whole.data);
+}
+
+TEST_CASE("A head that sees nothing of a block of rows lends nothing to those that do") {
+  const auto q = uniform(of_q, 1), k = uniform(of_k, 2), v = uniform(of_v, 3);
+  const std::vector<int> mask_of{0, 0, 1, 0};
+  const per_head seen(mask_of, causal{}, first_keys{30} && window{.left = 5});
+  tensor<float> same({1, 1, 4, 4}, 0.f);
+  for (index h = 0; h < 4; ++h) same(0, 0, h, h) = 1;
+  auto mixed = unwritten<float>(of_out), plain = mixed;
+  attend(attention{.mask = seen, .weights = talking{same.in(), same.in()}}, q.in(), k.in(), v.in(),
+         mixed.in());
+  attend(attention{.mask = seen}, q.in(), k.in(), v.in(), plain.in());
+  for (std::size_t i = 0; i < mixed.data.size(); ++i)
+    CHECK(mixed.data[i] == Approx(plain.data[i]).margin(1e-5));
 }
 
 TEST_CASE("The k largest: ties to the lower key, all keys where there are no more") {
