@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
-// recurrence/gated_delta: S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ, o = Sᵀq / √D. Yang
-// et al. 2024.
+// recurrence/gated_delta: S_t = α_t (I - β_t k_t k_tᵀ) S_{t-1} + β_t k_t v_tᵀ, o = Sᵀq / √D: the
+// delta rule that also forgets, by one α in (0, 1] a token and head.
+//
+//   scan(recurrences::gated_delta(as<"BHL">(log_alpha), as<"BHL">(beta), depth), q, k, v, out,
+//   state);
+//
+// Keys of length 1 and β in [0, 2], or S grows without bound. 6 Dk·Dv flops a token and
+// 2 C (Dk + Dv) for chunks of C; shapes and what throws as `scan`. Yang et al. 2024.
 #pragma once
 
 #include <heed/recurrence/decay/scalar.hpp>

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 // recurrence/general: h_t = Λ_t h_{t-1} + B_t u_tᵀ, y_t = C_tᵀ h_t, Λ diagonal: what the aggregate
-// `recurrence` is about, with q = C, k = B, v = u. DSF (Sieber et al. 2024).
+// `recurrence` is about, and the form in which attention, state spaces and recurrent networks are
+// compared.
+//
+//   scan(recurrences::general(as<"BHLD">(log_lambda)), c, b, u, y, state);   // q = C, k = B, v = u
+//
+// 4 Dk·Dv flops a token and C (Dk + Dv) for chunks of C; shapes and what throws as `scan`. DSF
+// (Sieber et al. 2024).
 #pragma once
 
 #include <heed/recurrence/decay/per_channel.hpp>

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
 // recurrence/kda: Kimi delta attention, S ← diag(e^{g_t}) S, S ← S + β_t k_t (v_t - Sᵀk_t)ᵀ, o =
-// Sᵀq / √D. Kimi Team 2025.
+// Sᵀq / √D: the delta rule that forgets each channel of the key by its own gate, g <= 0.
+//
+//   scan(recurrences::kda(as<"BHLD">(g), as<"BHL">(beta), depth), q, k, v, out, state);
+//
+// Keys of length 1 and β in [0, 2], or S grows without bound. 6 Dk·Dv flops a token and
+// 2 C (Dk + Dv) for chunks of C; shapes and what throws as `scan`. Kimi Team 2025.
 #pragma once
 
 #include <heed/recurrence/decay/per_channel.hpp>

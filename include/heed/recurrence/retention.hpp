@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
-// recurrence/retention: o_t = Σ_{s<=t} λ_h^{t-s} (q_t·k_s) v_s. RetNet (Sun et al. 2023); Lightning
+// recurrence/retention: S_t = λ_h S_{t-1} + k_t v_tᵀ, o_t = Sᵀq_t = Σ_{s<=t} λ_h^{t-s} (q_t·k_s)
+// v_s, one λ in (0, 1] a head.
+//
+//   scan(recurrences::retention(as<"H">(log_lambda), 1 / std::sqrt(depth)), q, k, v, out, state);
+//
+// 4 Dk·Dv flops a token and C (Dk + Dv) for chunks of C; shapes and what throws as `scan`.
+// Rotations and the norm of each head are the caller's. RetNet (Sun et al. 2023); Lightning
 // Attention (Qin et al. 2024) and TransNormer with their own λ.
 #pragma once
 

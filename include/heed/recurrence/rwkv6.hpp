@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
-// recurrence/rwkv6: o_t = r_tᵀ(S_{t-1} + diag(u) k_t v_tᵀ), S_t = diag(w_t) S_{t-1} + k_t v_tᵀ;
-// RWKV-5 has one w for all tokens. q = r. Peng et al. 2024.
+// recurrence/rwkv6: o_t = r_tᵀ(S_{t-1} + diag(u) k_t v_tᵀ), S_t = diag(w_t) S_{t-1} + k_t v_tᵀ: the
+// own token counts by u, in place of being decayed. RWKV-5 has one w for all tokens.
+//
+//   scan(recurrences::rwkv6(as<"BHLD">(log_w), as<"HD">(u)), r, k, v, out, state);   // q = r
+//
+// 4 Dk·Dv flops a token and C (Dk + Dv) for chunks of C; shapes and what throws as `scan`. Peng et
+// al. 2024.
 #pragma once
 
 #include <heed/recurrence/decay/per_channel.hpp>
