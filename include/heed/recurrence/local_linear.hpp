@@ -149,6 +149,7 @@ HEED_NOINLINE void local_linear_any(const char* operation, const local_linear_ca
 // q [B,H,Lq,D], k [B,Hkv,Lk,D], v [B,Hkv,Lk,Dv], out [B,H,Lq,Dv], H a multiple of Hkv. Prefill, or
 // any call of queries against all keys. A query that sees no key gives zeros; what is masked never
 // leaks. Same bits for any executor. Θ(Lq · Lk · D) for every iteration, memory linear in Lk.
+// Throws std::invalid_argument, before anything is written, if a shape or the ridge does not fit.
 template <class Arch = simd::best, storable Q, storable K, storable V, storable O>
   requires(!std::is_const_v<O>)
 void scan(const local_linear& spec, const view<Q>& q, const view<K>& k, const view<V>& v,

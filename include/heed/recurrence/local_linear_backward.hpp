@@ -72,7 +72,8 @@ HEED_NOINLINE void local_linear_backward(const local_linear_call& call, const op
 
 // Gradients of L where d_out [B,H,Lq,Dv] is dL/d out of scan(spec, q, k, v, out). Nothing of the
 // forward pass is kept: weights and fits are made anew. Same bits for any executor. Where two keys
-// share the largest score of a row there is a kink, and the first of them is taken.
+// share the largest score of a row there is a kink, and the first of them is taken. Throws
+// std::invalid_argument, before anything is written, if a shape does not fit.
 template <class Arch = simd::best, storable Q, storable K, storable V, storable G>
 void scan_backward(const local_linear& spec, const view<Q>& q, const view<K>& k, const view<V>& v,
                    const view<G>& d_out, const local_linear_gradients& to,

@@ -116,7 +116,8 @@ HEED_NOINLINE void prefix_softmax_any(const char* operation, const prefix_softma
 
 // s [B,H,L] logits, v [B,H,L,Dv], out [B,H,L,Dv]. Starts from `state` and leaves in it the state
 // after the last token; an empty one becomes that of no token. Split a sequence anywhere and carry
-// the state: the same bits. Same bits for any executor. O(L · Dv).
+// the state: the same bits. Same bits for any executor. O(L · Dv). Throws std::invalid_argument,
+// before anything is written, if a shape or the state does not fit.
 template <class Arch = simd::best, storable S, storable V, storable O>
   requires(!std::is_const_v<O>)
 void scan(const prefix_softmax& spec, const view<S>& s, const view<V>& v, const view<O>& out,

@@ -126,7 +126,8 @@ HEED_NOINLINE void prefix_softmax_backward(const prefix_softmax& spec, const ope
 // (empty: no token). `d_state` comes in as the gradient of the final state (empty: zero) and leaves
 // as that of the initial one, so sequences in pieces are differentiated from the last to the first.
 // Same bits for any executor. The forward pass runs once more inside; nothing of it is kept but
-// four numbers a token.
+// four numbers a token. Throws std::invalid_argument, before anything is written, if a shape or a
+// state does not fit.
 template <class Arch = simd::best, storable S, storable V, storable G>
 void scan_backward(const prefix_softmax& spec, const view<S>& s, const view<V>& v,
                    const recurrent_state<compute_type<S, V>>& initial, const view<G>& d_out,

@@ -34,7 +34,8 @@ HEED_NOINLINE void short_conv_any(const char* operation, const short_conv_proble
 // y of every token. `state` comes with the inputs before the first token (empty: zeros) and leaves
 // with the last ones; a sequence may be split anywhere, for the same bits. Computes in float, or in
 // double if x is double. `out` must not overlap x. Same bits for any executor. Throws
-// std::invalid_argument, before anything is written, if a shape or the state does not fit.
+// std::invalid_argument, before anything is written, if a shape or the state does not fit. 2 K
+// flops a number of x.
 template <class Arch = simd::best, storable X>
 void scan(const short_conv& spec, const view<X>& x, const std::type_identity_t<result>& out,
           std::type_identity_t<recurrent_state<compute_type<X>>>& state,

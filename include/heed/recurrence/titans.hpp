@@ -3,8 +3,11 @@
 // what the memory gets wrong (Behrouz et al. 2024, Titans). For token t of a chunk that M_c
 // precedes:
 //
-//   u_t = ∇_M ‖M_cᵀ k_t - v_t‖² = 2 k_t (M_cᵀ k_t - v_t)ᵀ      the 2 is the paper's: θ is not
-//   halved S_t = η_t S_{t-1} - θ_t u_t,   M_t = (1 - a_t) M_{t-1} + S_t,   y_t = M_tᵀ q_t
+//   u_t = ∇_M ‖M_cᵀ k_t - v_t‖² = 2 k_t (M_cᵀ k_t - v_t)ᵀ
+//   S_t = η_t S_{t-1} - θ_t u_t
+//   M_t = (1 - a_t) M_{t-1} + S_t,   y_t = M_tᵀ q_t
+//
+// The 2 is the paper's: θ is not halved.
 //
 // The chunk is part of the definition: a longer one is another recurrence, and a cheaper one.
 // Chunks are counted from a sequence's first token, and a sequence may be split anywhere, inside a
@@ -151,7 +154,8 @@ HEED_NOINLINE void titans_any(const char* operation, index most, const titans_ca
 }  // namespace detail
 
 // q, k [B,H,L,Dk], v and out [B,H,L,Dv]. Starts from `state` and leaves in it the state after the
-// last token; an empty one becomes zero. Same bits for any executor. O(L · Dk · Dv).
+// last token; an empty one becomes zero. Same bits for any executor. O(L · Dk · Dv). Throws
+// std::invalid_argument, before anything is written, if a shape or the state does not fit.
 template <class Arch = simd::best, storable Q, storable K, storable V, storable O>
   requires(!std::is_const_v<O>)
 void scan(const titans& spec, const view<Q>& q, const view<K>& k, const view<V>& v,

@@ -154,7 +154,8 @@ HEED_NOINLINE void titans_backward(const titans_call& call, const recurrent_stat
 
 // Gradients of L where d_out [B,H,L,Dv] is dL/d out of scan(spec, q, k, v, out, state) from
 // `initial` (empty: zero). `d_state` comes in as the gradient of the final state (empty: zero) and
-// leaves as that of the initial one. Same bits for any executor.
+// leaves as that of the initial one. Same bits for any executor. Throws std::invalid_argument,
+// before anything is written, if a shape or a state does not fit.
 template <class Arch = simd::best, storable Q, storable K, storable V, storable G>
 void scan_backward(const titans& spec, const view<Q>& q, const view<K>& k, const view<V>& v,
                    const recurrent_state<compute_type<Q, K, V>>& initial, const view<G>& d_out,
