@@ -3,7 +3,8 @@
 //
 //   of_head(out, h)                        a view [B,1,Lq,Dv]: export, probes
 //   patch_head(out, h, from)               import: what another run, or a mean, gave
-//   ablate_head(out, h), head_mean(out, h) zero and mean ablation
+//   ablate_head(out, h)                    zero ablation
+//   head_mean(out, h)                      what mean ablation patches in
 //   project_head(out, h, w_o, to)          what the head adds to the layer, o_h W_O,h
 //
 // out [B,H,Lq,Dv] in any layout. Throw std::invalid_argument where shapes do not fit. Michel et

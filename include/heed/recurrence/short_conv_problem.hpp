@@ -11,10 +11,10 @@ namespace heed {
 // Causal convolution along the tokens, each channel with a few weights of its own, as before q, k
 // and v of linear attention (Fu et al. 2022; Gu and Dao 2023; Arora et al. 2024):
 //
-//   y_t = bias + Σ_j w_j x_{t-K+1+j}, or its SiLU      j < K; the last weight meets the token
-//   itself
+//   y_t = bias + Σ_j w_j x_{t-K+1+j}, j < K, or its SiLU
 //
-// The state is the last K - 1 inputs, oldest first: for every head a matrix [K-1 × D].
+// The last weight meets the token itself. The state is the last K - 1 inputs, oldest first: for
+// every head a matrix [K-1 × D].
 struct short_conv {
   operand weight;  // w [1,H|1,D,K]; heads may share it
   operand bias{};  // [1,H|1,1,D], or nothing

@@ -2,8 +2,7 @@
 // What gradients along edges have in common. Two sums over the graph:
 //
 //   by destination   p_e = e^{s_e - lse}, ds_e = p_e (dO · v_e - δ), δ = dO · O: kept for every
-//   edge
-//                    and head; ds also goes to the destination's row
+//                    edge and head; ds also goes to the destination's row
 //   by source        Σ p_e dO and what ds gives the source's row, through the transposed graph
 //
 // Every row has one owner, nothing is scattered. Memory: 2 E H numbers, p and ds of an edge side by

@@ -9,8 +9,8 @@
 // A rule has
 //   static constexpr index groups;
 //   void operator()(const double* mass, double* to, const row_position&) const;
-//   void backward(const double* mass, const double* d_to, double* d_mass, const row_position&)
-//   const;
+//   void backward(const double* mass, const double* d_to, double* d_mass,
+//                 const row_position&) const;
 //     // d_mass[g] = Σ_f d_to[f] ∂to[f]/∂mass[g], the masses taken as independent
 // and may have `check(problem_shape)`. Other rules: weights/redistribute.hpp.
 //
