@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Sequences behind a shared prefix, against the oracle on prefix and own tokens joined.
+#include <heed/core/check.hpp>
 #include <heed/mask/causal.hpp>
 #include <heed/mask/combine.hpp>
 #include <heed/mask/lengths.hpp>
@@ -16,7 +17,7 @@ namespace {
 struct ragged {
   const tensor<double>&k, &v;
   std::vector<heed::index> lengths;
-  bool gaps = false;
+  bool gaps = false, broken = false;
 
   heed::index batch() const { return k.extent[0]; }
   heed::index heads() const { return k.extent[1]; }
@@ -32,6 +33,9 @@ struct ragged {
   }
   const heed::index* places(heed::index, heed::index) const {
     return gaps ? lengths.data() : nullptr;
+  }
+  void check() const {
+    if (broken) heed::check::fail("ragged", "is broken");
   }
 };
 
@@ -145,6 +149,10 @@ TEST_CASE("a shared prefix refuses parts that do not fit, and writes nothing") {
   CHECK_THROWS_WITH(
       heed::attend_shared_prefix(attention{}, m.q.in(), heed::kv_tensors{pk, pv}, gaps, to),
       Catch::Matchers::ContainsSubstring("without gaps"));
+  const ragged broken{m.k, m.v, {0, 2, 3}, false, true};
+  CHECK_THROWS_WITH(
+      heed::attend_shared_prefix(attention{}, m.q.in(), heed::kv_tensors{pk, pv}, broken, to),
+      Catch::Matchers::ContainsSubstring("is broken"));
   const std::vector<int> keys{1, 2};
   CHECK_THROWS_WITH(heed::attend_shared_prefix(attention{.mask = heed::lengths{.keys = keys}},
                                                m.q.in(), pk, pv, m.k.in(), m.v.in(), to),

@@ -20,11 +20,6 @@ HEED_NOINLINE void attend_source(const Spec& spec, const operand& q, const kv_re
   run<T, Arch>(spec, checked(spec, q, k, v, to, &source), executor, scratch);
 }
 
-// What a source makes of the caller's memory it may have to look at first (kv/paged_tensors.hpp).
-template <class Source> void check_source(const Source& source) {
-  if constexpr (requires { source.check(); }) source.check();
-}
-
 }  // namespace detail
 
 // The call of attend.hpp with the tokens of `source` for k and v. Query row r of sequence b sits at

@@ -31,9 +31,7 @@ template <kv_source Source> class head_range {
     else
       return nullptr;
   }
-  void check() const {
-    if constexpr (requires { source_->check(); }) source_->check();
-  }
+  void check() const { detail::check_source(*source_); }
 
  private:
   const Source* source_;

@@ -51,8 +51,9 @@ template <kv_source S> class key_channels {
     return source_->places(b, h);
   }
   void check() const {
-    if constexpr (requires { source_->check(); }) source_->check();
+    detail::check_source(*source_);
     if (heads() == 0) return;
+    // Where tokens share scales, sequences shorter than a block have none.
     for (index b = 0; b < batch(); ++b)
       if (length(b) > 0) {
         const stored_rows k = source_->run(b, 0, 0).k;
@@ -61,7 +62,6 @@ template <kv_source S> class key_channels {
           heed::check::fail("heed::key_channels", "the first channel must begin a group of " +
                                                       std::to_string(k.group) +
                                                       " codes and a byte");
-        return;
       }
   }
 

@@ -39,6 +39,7 @@ template <kv_source S> class latent_source {
   {
     return rows_->places(b, h);
   }
+  void check() const { detail::check_source(*rows_); }
 
  private:
   const S* rows_;

@@ -56,8 +56,9 @@ template <kv_source Source> class selected_source {
   }
 
   // Throws std::invalid_argument, naming the first offender, on lists that do not fit the source
-  // and where the source has other lengths than when it was given.
+  // and where the source has other lengths than when it was given; and what that says of its own.
   void check() const {
+    detail::check_source(*source_);
     constexpr const char* name = "heed::selected_source";
     const block_lists& x = lists_;
     const auto want = [&](bool holds, const char* rule, index is) {

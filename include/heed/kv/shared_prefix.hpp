@@ -78,6 +78,7 @@ void attend_shared_prefix(const Spec& spec, const view<Q>& q, const Prefix& pref
                     std::is_same_v<decltype(Spec::plan), none> &&
                     std::is_same_v<decltype(Spec::output), none>,
                 "no edits of weights, plan or .output in a call in parts");
+  detail::check_source(prefix), detail::check_source(own);
   const kv_ref before = prefix, after = own;
   detail::check_shared_prefix(view<const Q>(q), before, after, to);
   const auto [B, H, L, D] = q.extent;

@@ -10,7 +10,7 @@
 // Token t has position end - length + t. A source that has lost tokens in between (eviction) has
 //   const index* places(index b, index h) const;      // ascending positions, or null for the above
 // and one over memory of somebody else's may have
-//   void check() const;      // throws std::invalid_argument; attend calls it first
+//   void check() const;      // throws std::invalid_argument; whoever reads tokens calls it first
 // The last query row of a call sits at the newest token.
 #pragma once
 
@@ -32,7 +32,17 @@ concept kv_source = requires(const S& s, index i) {
   { s.run(i, i, i) } -> std::same_as<kv_run>;
 };
 
-// A source that has forgotten its type; refers to it.
+namespace detail {
+
+// What a source makes of the caller's memory it may have to look at first (kv/paged_tensors.hpp).
+// Sources of sources pass it on.
+template <class Source> void check_source(const Source& source) {
+  if constexpr (requires { source.check(); }) source.check();
+}
+
+}  // namespace detail
+
+// A source that has forgotten its type, and with it `check`; refers to it.
 class kv_ref {
  public:
   template <kv_source S>

@@ -34,6 +34,7 @@ class page_bounds {
   // Looks at the tokens appended since the last call, and again at pages that were incomplete and
   // at the last kv_block tokens, whose codes change when their block fills. O(new).
   template <kv_source Source> void update(const Source& source, const executor_ref& executor = {}) {
+    detail::check_source(source);
     update_from(source, executor);
   }
   // What follows the first `length` tokens of sequence b must be looked at again: call it where the

@@ -52,6 +52,7 @@ class dominant_channels {
   // codes change when their block fills. O(new). A source that was cut, or has lost tokens, needs a
   // new object.
   template <kv_source Source> void update(const Source& source, const executor_ref& executor = {}) {
+    detail::check_source(source);
     update_from(source, executor);
   }
 
@@ -110,6 +111,11 @@ HEED_NOINLINE block_selection select_partial_dims(index top, const operand& q,
     fail("q must have the batch and channels of the source");
   if (heads == 0 ? q.extent[1] != 0 : q.extent[1] % heads != 0)
     fail("query heads must be a multiple of kv heads " + std::to_string(heads));
+  for (index h = 0; h < heads; ++h)
+    if (few.channels(h).back() >= depth)
+      fail("there is no channel " + std::to_string(few.channels(h).back()) + " of head " +
+           std::to_string(h));
+  if (q.extent[1] * queries * depth > 0 && !q.present()) fail("q must not be null");
   for (index b = 0; b < source.batch(); ++b)
     if (few.length(b) != source.length(b))
       fail("channels must be updated: sequence " + std::to_string(b) + " has " +
