@@ -173,6 +173,8 @@ TEST_CASE("what cannot be done leaves a contiguous cache as it was") {
           [&] { cache.evict(0, view<const index>(six.data(), {1, 3, 2, 1})); });
   refused("evict: the kept tokens must be one list, or 2 lists",
           [&] { cache.evict(0, kept_tokens{six, 3, 2}); });
+  refused("evict: the kept tokens must be one list, or 2 lists",
+          [&] { cache.evict(0, kept_tokens{{0, 1}, 2, 4}); });
 }
 
 TEST_CASE("a cache of nothing cannot be made") {
@@ -188,6 +190,19 @@ TEST_CASE("a cache of nothing cannot be made") {
                     Catch::Matchers::ContainsSubstring("must agree"));
   CHECK_THROWS_AS(contiguous_kv(k.in(), result{}), std::invalid_argument);
   CHECK_THROWS_AS(contiguous_kv(k.in(), k.in(), 9), std::invalid_argument);
+}
+
+TEST_CASE("a cache whose bytes cannot be counted cannot be made") {
+  constexpr index huge = std::numeric_limits<index>::max();
+  const auto refused = [](const kv_shape& shape, index capacity, kv_format f = {}) {
+    CHECK_THROWS_WITH(contiguous_kv(shape, capacity, f),
+                      Catch::Matchers::ContainsSubstring("too many"));
+  };
+  refused(small, huge), refused(small, index{1} << 62), refused({1, 1, 1, 0}, index{1} << 61);
+  refused({1, 1, index{1} << 62, 4}, 4), refused({1, index{1} << 32, index{1} << 32, 4}, 4);
+  refused({1, 1, huge, huge}, 4);
+  refused(small, huge, kv_format{.type = kv_type::i8}.per_channel());
+  refused({1, 1, huge / 64, 0}, 1, kv_format{.type = kv_type::i4}.per_channel());
 }
 
 }  // namespace heed::test

@@ -114,6 +114,8 @@ TEST_CASE("h2o refuses what does not fit, and changes nothing") {
   CHECK_THROWS_AS(heed::h2o({1, -2}, 1, 1, 4), std::invalid_argument);
   CHECK_THROWS_AS(heed::h2o({1, 2}, 1, 0, 4), std::invalid_argument);
   CHECK_THROWS_AS(heed::h2o({1, 2}, 1, 1, -4), std::invalid_argument);
+  CHECK_THROWS_WITH(heed::h2o({1, 2}, 1, heed::index{1} << 32, heed::index{1} << 32),
+                    ContainsSubstring("too many"));
   heed::h2o policy({1, 1}, 2, 2, 4);
   const auto mass = masses(2, 4, 4, 3), few = masses(2, 4, 2, 3), odd = masses(2, 3, 4, 3),
              batch = masses(3, 4, 4, 3);

@@ -168,6 +168,14 @@ TEST_CASE("a pool of nothing cannot be made") {
   refused(small, {.pages = 0}), refused(small, {.pages = -1});
   refused(small, {.pages = 4, .page = 0}), refused(small, {.pages = 4, .page = -4});
   refused(small, {.pages = 4, .page = 4, .table = -1});
+  constexpr index huge = std::numeric_limits<index>::max();
+  refused(small, {.pages = huge, .page = 4}), refused(small, {.pages = 4, .page = huge});
+  refused({index{1} << 62, 1, 1, 1}, {.pages = 4, .page = 4});
+}
+
+TEST_CASE("a sequence may have as many pages as there are, however many it is allowed") {
+  paged_kv cache(small, {.pages = 4, .page = 4, .table = std::numeric_limits<index>::max()});
+  CHECK(cache.capacity() == 16);
 }
 
 }  // namespace heed::test

@@ -87,6 +87,8 @@ TEST_CASE("what does not fit is refused before anything is written") {
   refused("must agree", [&] { other.check(); });
   other = cache, other.table.extent[0] = 1;
   refused("the table is", [&] { other.check(); });
+  other = cache, other.table.data = nullptr;
+  refused("the table must have data", [&] { other.check(); });
 }
 
 }  // namespace heed::test

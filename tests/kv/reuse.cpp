@@ -102,6 +102,26 @@ TEST_CASE("Recycling refuses what does not fit") {
   const tensor<float> few({2, 4, 1, 5}, 0.f), odd({2, 3, 1, 9}, 0.f);
   CHECK_THROWS_WITH(heavy.record(q.in(), few.in(), cache), ContainsSubstring("9 tokens"));
   CHECK_THROWS_WITH(heavy.record(q.in(), odd.in(), cache), ContainsSubstring("[B,H,1,Lk]"));
+  const auto two = random<float>({2, 4, 2, 8}, 7);
+  const tensor<float> enough({2, 4, 1, 9}, 0.f);
+  const view<const float> absent(nullptr, {2, 4, 1, 8}), unweighed(nullptr, {2, 4, 1, 9});
+  CHECK_THROWS_WITH(heavy.record(q.in(), unweighed, cache), ContainsSubstring("null"));
+  CHECK_THROWS_WITH(heavy.record(absent, enough.in(), cache), ContainsSubstring("null"));
+  CHECK_THROWS_WITH(heavy.full(absent), ContainsSubstring("null"));
+  CHECK_THROWS_WITH(heavy.full(two.in()), ContainsSubstring("[B,H,1,D]"));
+}
+
+TEST_CASE("Weights that are NaN are the least, and heads keep lists of one length") {
+  contiguous_kv cache(shape, 20);
+  append(cache, 0, 9, 1), append(cache, 1, 9, 3);
+  recycled_tokens heavy({.top = 3});
+  const auto q = random<float>({2, 4, 1, 8}, 7);
+  tensor<float> weights({2, 4, 1, 9}, 0.f);
+  for (index j = 0; j < 7; ++j) weights(0, 0, 0, j) = std::numeric_limits<float>::quiet_NaN();
+  heavy.record(q.in(), weights.in(), cache);
+  CHECK(list_of(heavy, 0) == std::vector<int>{0, 7, 8});
+  CHECK(list_of(heavy, 1) == std::vector<int>{0, 1, 2});
+  CHECK_NOTHROW(selected_source(cache, heavy.lists()));
 }
 
 TEST_CASE("Recycling keeps its lists where a step is refused, and takes any number of tokens") {

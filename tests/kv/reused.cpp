@@ -107,6 +107,8 @@ TEST_CASE("policies of reuse refuse what does not fit") {
   CHECK_THROWS_WITH(layers.lists(1, cache), ContainsSubstring("layer 0"));
   CHECK_THROWS_WITH(reused_layers(4, {0, 1}, 2, 2), ContainsSubstring("layer 0"));
   CHECK_THROWS_WITH(reused_heads(4, {1, 1, 1}, 2, 2, 2), ContainsSubstring("kind"));
+  CHECK_THROWS_WITH(reused_layers(4, {1}, index{1} << 32, index{1} << 32),
+                    ContainsSubstring("too many"));
   CHECK_THROWS_WITH(reused_heads(4, {1, 0, 1, 1}, 2, 2, 2), ContainsSubstring("head 1"));
   reused_heads heads(4, {1, 1, 0, 1, 0, 0}, 3, 2, 2);
   CHECK_THROWS_WITH(heads.take(1, {0, 2}, mass.in(), cache), ContainsSubstring("layer 1 head 0"));

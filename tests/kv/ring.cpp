@@ -93,6 +93,10 @@ TEST_CASE("a ring without tokens, or with codes that share scales, cannot be mad
   CHECK_THROWS_AS(ring_kv(small, {0, 3}), std::invalid_argument);
   CHECK_THROWS_AS(ring_kv(small, {3, -1}), std::invalid_argument);
   CHECK_THROWS_AS(ring_kv({0, 2, 5, 3}, {3, 1}), std::invalid_argument);
+  constexpr index huge = std::numeric_limits<index>::max();
+  CHECK_THROWS_AS(ring_kv(small, {huge, 3}), std::invalid_argument);
+  CHECK_THROWS_AS(ring_kv(small, {huge, huge}), std::invalid_argument);
+  CHECK_THROWS_AS(ring_kv(small, {index{1} << 61, 0}), std::invalid_argument);
   CHECK_THROWS_WITH(ring_kv(small, {32, 0}, kv_format{.type = kv_type::i8}.per_channel()),
                     Catch::Matchers::ContainsSubstring("cannot be overwritten one by one"));
 }

@@ -134,4 +134,5 @@ TEST_CASE("policies of a prompt refuse what does not fit") {
   CHECK_THROWS_AS(heed::pyramid_budgets(0, 1), std::invalid_argument);
   CHECK_THROWS_AS(heed::pyramid_budgets(2, -1), std::invalid_argument);
   CHECK_THROWS_AS(heed::pyramid_budgets(2, 1, 0.5), std::invalid_argument);
+  CHECK_THROWS_AS(heed::pyramid_budgets(2, heed::index{1} << 62), std::invalid_argument);
 }

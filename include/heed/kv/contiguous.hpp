@@ -61,6 +61,7 @@ class contiguous_kv : public placed_kv<detail::whole_pages> {
  private:
   static index rounded(index capacity, const kv_formats& f) {
     const bool blocks = f.k.channels || f.v.channels;
+    capacity = std::min(capacity, kv_limit);  // which no store takes
     return blocks ? (capacity + kv_block - 1) / kv_block * kv_block : capacity;
   }
 };

@@ -7,6 +7,9 @@
 
 namespace heed {
 
+// Fewer numbers than these are in one cache, or kept by one policy: their bytes can be counted.
+inline constexpr index kv_limit = index{1} << 58;
+
 // Tokens that share a scale a channel in a per-channel format.
 inline constexpr index kv_block = 32;
 

@@ -21,6 +21,7 @@
 // H2O, Zhang et al. 2023.
 #pragma once
 
+#include <heed/kv/format.hpp>
 #include <heed/kv/keep.hpp>
 
 namespace heed {
@@ -38,6 +39,10 @@ class h2o {
       check::fail(name,
                   "budgets, batch and capacity must not be negative, and there must be a kv "
                   "head");
+    if (double(batch) * double(kv_heads) * double(capacity) >= double(kv_limit))
+      check::fail(name, "numbers of " + std::to_string(batch) + " sequences, " +
+                            std::to_string(kv_heads) + " kv heads and " + std::to_string(capacity) +
+                            " tokens are too many");
     length_.assign(static_cast<std::size_t>(batch), 0);
     mass_.assign(static_cast<std::size_t>(batch * kv_heads * capacity), 0.0);
     added_.assign(static_cast<std::size_t>(kv_heads * capacity), 0.0);

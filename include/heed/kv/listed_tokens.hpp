@@ -8,6 +8,7 @@
 #pragma once
 
 #include <heed/core/check.hpp>
+#include <heed/kv/format.hpp>
 #include <heed/kv/source.hpp>
 #include <heed/plan/block_lists.hpp>
 #include <heed/select/top_k.hpp>
@@ -23,6 +24,9 @@ class listed_tokens {
     if (budget < 1 || batch < 0 || heads < 1)
       check::fail(name, "tokens and kv heads must be positive, the batch not negative: " +
                             check::print({budget, heads, batch, 0}));
+    if (double(batch) * double(heads) >= double(kv_limit))
+      check::fail(name, "lists of " + std::to_string(batch) + " sequences and " +
+                            std::to_string(heads) + " kv heads are too many");
     lists_.resize(at(batch * heads));
   }
 

@@ -21,6 +21,8 @@ struct kv_pages {
   index pages = 0;  // P, for all sequences together
   index page = 16;  // tokens a page
   index table = 0;  // pages that one sequence may have; 0: all
+
+  constexpr index most() const { return table == 0 ? pages : std::min(table, pages); }
 };
 
 namespace detail {
@@ -33,7 +35,7 @@ class page_table {
   // Of extents that have been checked.
   page_table(index batch, const kv_pages& pool)
       : page_(pool.page),
-        row_(pool.table == 0 ? pool.pages : pool.table),
+        row_(pool.most()),
         table_(static_cast<std::size_t>(batch * row_)),
         count_(static_cast<std::size_t>(batch)),
         copies_(static_cast<std::size_t>(batch)),
@@ -145,12 +147,15 @@ class paged_kv : public placed_kv<detail::page_table> {
 
  private:
   paged_kv(kv_store checked, const kv_shape& shape, const kv_pages& pool)
-      : placed_kv(std::move(checked), {shape.batch, pool}, shape.batch,
-                  pool.page * (pool.table == 0 ? pool.pages : pool.table)) {}
+      : placed_kv(std::move(checked), {shape.batch, pool}, shape.batch, pool.page * pool.most()) {}
   static kv_store store(const kv_shape& shape, const kv_pages& pool, const kv_formats& formats) {
     if (pool.table < 0)
       check::fail("heed::paged_kv",
                   "pages of a sequence must not be negative: " + std::to_string(pool.table));
+    if (double(shape.batch) * double(pool.most()) >= double(kv_limit))
+      check::fail("heed::paged_kv", "a table of " + std::to_string(shape.batch) +
+                                        " sequences and " + std::to_string(pool.most()) +
+                                        " pages is too large");
     return kv_store("heed::paged_kv", shape, formats, pool.pages, pool.page);
   }
 };

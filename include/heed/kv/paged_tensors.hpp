@@ -11,6 +11,7 @@
 #include <heed/core/check.hpp>
 #include <heed/kv/source.hpp>
 #include <heed/simd/convert.hpp>
+#include <limits>
 #include <span>
 
 namespace heed {
@@ -71,15 +72,19 @@ struct paged_tensors {
     if (table.extent[0] != batch() || table.extent[1] != 1 || table.extent[3] != 1)
       check::fail(operation, "the table is " + check::print(table.extent) + " for " +
                                  std::to_string(batch()) + " sequences");
+    if (!table.data && table.extent[2] > 0 && batch() > 0)
+      check::fail(operation, "the table must have data");
     for (index b = 0; b < batch(); ++b) check_pages(operation, b, length(b));
   }
 
  private:
+  // Lengths are int.
   void check_pages(const char* operation, index b, index tokens) const {
-    if (tokens < 0 || tokens > capacity())
+    const index most = std::min<index>(capacity(), std::numeric_limits<int>::max());
+    if (tokens < 0 || tokens > most)
       check::fail(operation, "sequence " + std::to_string(b) + " would have " +
                                  std::to_string(tokens) + " tokens, its row of the table holds " +
-                                 std::to_string(capacity()));
+                                 std::to_string(most));
     for (index i = 0; i * page() < tokens; ++i)
       if (const int at = table(b, 0, i); at < 0 || at >= k.extent[0])
         check::fail(operation, "page " + std::to_string(i) + " of sequence " + std::to_string(b) +

@@ -13,11 +13,11 @@
 //     }
 //
 // A full step keeps for each kv head the `top` tokens with the largest weights, summed over its
-// query heads; ties go to the older token. Tokens that come later join, and the lightest of those
-// recorded leaves for each. Every `every`-th step is full, and one whose q turned away from that of
-// the last full step: the cosine of some head below `cosine`. Layers that reuse the lists of
-// another are given `lists()` with a cache of their own.
-// Recycled Attention, Xu et al. 2024.
+// query heads; ties go to the older token, NaN is less than any number. Tokens that come later
+// join, and the lightest of those recorded leaves for each. Every `every`-th step is full, and one
+// whose q turned away from that of the last full step: the cosine of some head below `cosine`.
+// Layers that reuse the lists of another are given `lists()` with a cache of their own. Recycled
+// Attention, Xu et al. 2024.
 #pragma once
 
 #include <cmath>
@@ -46,6 +46,7 @@ class recycled_tokens {
 
   // Whether the next step should see everything. q [B,H,1,D].
   template <storable Q> bool full(const view<Q>& q) const {
+    check_query(q);
     if (since_ == 0 || since_ > how_.every) return true;
     const std::vector<float> now = values(q);
     if (now.size() != last_.size()) return true;
@@ -63,6 +64,7 @@ class recycled_tokens {
   // After a full step: what its newest query weighed, [B,H,1,Lk].
   template <storable Q, storable W, kv_source Source>
   void record(const view<Q>& q, const view<W>& weights, const Source& source) {
+    check_query(q);
     const index batch = source.batch(), heads = source.heads(),
                 group = heads > 0 ? q.extent[1] / heads : 0;
     if (q.extent[0] != batch || q.extent[1] != group * heads || q.extent[2] != 1 ||
@@ -74,6 +76,8 @@ class recycled_tokens {
       check::fail("heed::recycled_tokens", "there are weights of " +
                                                std::to_string(weights.extent[3]) + " of the " +
                                                std::to_string(longest) + " tokens");
+    if (!weights.data && batch * heads * group * longest > 0)
+      check::fail("heed::recycled_tokens", "the weights must not be null");
     batch_ = batch, heads_ = heads, group_ = group;
     kept_.assign(at(batch * heads), {});
     seen_.resize(at(batch));
@@ -85,6 +89,8 @@ class recycled_tokens {
       for (index g = 0; g < group; ++g)
         for (index j = 0; j < length; ++j)
           sum[at(j)] += static_cast<float>(weights(b, h * group + g, 0, j));
+      constexpr float lowest = std::numeric_limits<float>::lowest();
+      for (float& x : sum) x = x > lowest ? x : lowest;
       const index count = top_k(sum.data(), length, how_.top, chosen.data(), scratch.data());
       for (index n = 0; n < count; ++n)
         kept_[at(i)].push_back({chosen[at(n)], sum[at(chosen[at(n)])]});
@@ -126,6 +132,12 @@ class recycled_tokens {
     float weight;
   };
   static std::size_t at(index i) { return static_cast<std::size_t>(i); }
+  template <class Q> static void check_query(const view<Q>& q) {
+    const extents& e = q.extent;
+    if (e[2] != 1 || (!q.data && e[0] * e[1] * e[3] > 0))
+      check::fail("heed::recycled_tokens", "q must be [B,H,1,D], not null",
+                  {{"q", operand(view<const Q>(q))}});
+  }
   template <class Q> static std::vector<float> values(const view<Q>& q) {
     std::vector<float> all;
     for (index b = 0; b < q.extent[0]; ++b)

@@ -29,7 +29,8 @@ class reused_heads {
  public:
   reused_heads(index tokens, std::vector<char> full, index layers, index batch, index kv_heads)
       : full_(std::move(full)), layers_(layers), lists_(name, tokens, batch, kv_heads) {
-    if (layers < 1 || index(full_.size()) != layers * kv_heads)
+    if (layers < 1 || index(full_.size()) % kv_heads != 0 ||
+        index(full_.size()) / kv_heads != layers)
       check::fail(name, "there must be a kind for each of " + std::to_string(layers) +
                             " layers and " + std::to_string(kv_heads) + " kv heads, not " +
                             std::to_string(full_.size()));

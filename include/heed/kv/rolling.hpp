@@ -96,7 +96,8 @@ class rolling_kv {
                   "negative: " +
                       std::to_string(window) + ", " + std::to_string(first) + ", " +
                       std::to_string(slack));
-    return first + window + slack;
+    // None of the terms fits a store that is beyond the limit, nor does their sum.
+    return std::min(first, kv_limit) + std::min(window, kv_limit) + std::min(slack, kv_limit);
   }
   index ring() const { return window_ + slack_; }
   index slot_of(index n) const { return n < first_ ? n : first_ + (n - first_) % ring(); }

@@ -66,9 +66,10 @@ struct snapkv {
 // a / steepness, a the average: b_l = b_0 + (b_last - b_0) l / (layers - 1), rounded down, what is
 // left over given to the first layers. Their sum is layers · average.
 inline std::vector<index> pyramid_budgets(index layers, index average, double steepness = 20) {
-  if (layers < 1 || average < 0 || !(steepness >= 1))
+  if (layers < 1 || average < 0 || !(steepness >= 1) || double(layers) * double(average) >= 0x1p52)
     check::fail("heed::pyramid_budgets",
-                "there must be a layer, the average must not be negative, steepness at least 1: " +
+                "there must be a layer, the average must not be negative, steepness at least 1, "
+                "and the sum below 2^52: " +
                     std::to_string(layers) + ", " + std::to_string(average) + " and " +
                     std::to_string(steepness));
   const double last = double(average) / steepness, first = 2 * double(average) - last;

@@ -24,6 +24,7 @@ class kv_store {
     if (pages < 1 || slots < 1)
       check::fail(policy, "pages and tokens must be positive, not " + std::to_string(pages) +
                               " and " + std::to_string(slots));
+    check_size(policy, formats, pages, slots);
     k_.rows = kv_rows(formats.k, pages, shape.heads, slots, shape.depth, nullptr);
     v_.rows = kv_rows(formats.v, pages, shape.heads, slots, shape.value_depth, nullptr);
     if (blocks() && slots % kv_block != 0)
@@ -96,6 +97,19 @@ class kv_store {
   double* buffer() const { return buffer_; }
 
  private:
+  void check_size(const char* policy, const kv_formats& formats, index pages, index slots) const {
+    const bool open = formats.k.channels || formats.v.channels;
+    const double tokens = std::max(double(pages) * double(slots),
+                                   open ? double(shape_.batch) * double(kv_block) : 0.0),
+                 numbers = tokens * double(shape_.heads) *
+                           (double(shape_.depth) + double(shape_.value_depth));
+    if (!(numbers < double(kv_limit)))
+      check::fail(policy, "keys and values [" + std::to_string(pages) + ", " +
+                              std::to_string(shape_.heads) + ", " + std::to_string(slots) + ", " +
+                              std::to_string(shape_.depth) + " and " +
+                              std::to_string(shape_.value_depth) +
+                              "] are too many to be counted in bytes");
+  }
   static std::string print(index batch, const char* tokens, index channels) {
     return std::string("[") + std::to_string(batch) + ", Hkv, " + tokens + ", " +
            std::to_string(channels) + "]";

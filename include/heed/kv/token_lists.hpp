@@ -12,7 +12,8 @@ namespace heed {
 class token_lists {
  public:
   token_lists(const kept_tokens& kept)  // NOLINT: what a policy keeps
-      : lists_(kept.tokens.data(), {1, kept.heads, kept.count, 1}) {}
+      : lists_(kept.tokens.data(), {1, kept.heads, kept.count, 1}),
+        whole_(index(kept.tokens.size()) >= kept.heads * kept.count) {}
   template <class T>
     requires std::is_same_v<const T, const index>
   token_lists(const view<T>& lists) : lists_(lists) {}  // NOLINT: lists are kept tokens
@@ -27,7 +28,7 @@ class token_lists {
   }
   void check(const char* operation, index heads, index length) const {
     const extents& e = lists_.extent;
-    if (e[0] != 1 || e[2] < 0 || e[3] != 1 || (e[1] != 1 && e[1] != heads) ||
+    if (!whole_ || e[0] != 1 || e[2] < 0 || e[3] != 1 || (e[1] != 1 && e[1] != heads) ||
         (!lists_.data && e[2] != 0))
       check::fail(operation, "the kept tokens must be one list, or " + std::to_string(heads) +
                                  " lists [1, Hkv, n, 1], not " + check::print(e));
@@ -51,6 +52,7 @@ class token_lists {
 
  private:
   view<const index> lists_;
+  bool whole_ = true;  // all tokens of the lists are there
 };
 
 }  // namespace heed
