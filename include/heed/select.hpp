@@ -12,6 +12,7 @@
 #include <heed/select/block_topk.hpp>
 #include <heed/select/choose_pairs.hpp>
 #include <heed/select/compress_mean.hpp>
+#include <heed/select/data.hpp>
 #include <heed/select/expert_choice.hpp>
 #include <heed/select/gathered.hpp>
 #include <heed/select/group_attention.hpp>

@@ -171,6 +171,9 @@ TEST_CASE("latents that do not fit are refused before anything is written") {
       "da must be");
   refused([&] { pool_regions({{5, 1}, {6, 1}}, x.in(), out.in()); }, "no 6 regions");
   refused([&] { pool_regions({{5, 1}, {2, 1}}, x.in(), out.in()); }, "[B,H,regions,D]");
+  const heed::view<const float> absent(nullptr, x.extent);
+  refused([&] { pool_regions({{5, 1}, {5, 1}}, absent, out.in()); }, "rows must not be null");
+  refused([&] { spread_regions({{5, 1}, {5, 1}}, absent, out.in()); }, "regions must not be null");
 }
 
 TEST_CASE("latent queries without latents or without items have gradients of nothing") {

@@ -146,6 +146,9 @@ TEST_CASE("groups that do not fit are refused") {
   CHECK_THROWS_WITH(groups.spread(groups.keys(), dx.in()), Catch::Contains("channels"));
   CHECK_THROWS_WITH(groups.spread(k.in(), dx.in()), Catch::Contains("dx must have"));
   CHECK(std::isnan(dx.data[0]));
+  const heed::view<const Eigen::half> absent(nullptr, k.extent);
+  CHECK_THROWS_WITH(group_keys(group_attention{2}, absent), Catch::Contains("must not be null"));
+  CHECK_THROWS_WITH(groups.take_values(absent), Catch::Contains("must not be null"));
 }
 
 TEST_CASE("more groups than any number of keys are a group a key") {

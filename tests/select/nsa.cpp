@@ -194,6 +194,14 @@ TEST_CASE("NSA refuses shapes that do not fit") {
   refuse({.count = 2}, "local");
   refuse({.window = 0}, "window");
   refuse({.block = 4, .stride = 4, .selected = 8, .count = 3}, "compressed_k");
+  const view<const float> absent(nullptr, c.k.extent), unknown(nullptr, {1, 2, 20, 1}),
+      none(nullptr, {1, 1, 0, 4});
+  tensor<> means({1, 1, small.compressed(20), 4});
+  const auto null = ContainsSubstring("must not be null");
+  CHECK_THROWS_WITH(select_nsa(small, c.q.in(), means.in(), unknown, 1., 20), null);
+  CHECK_THROWS_WITH(select_nsa(small, c.q.in(), none, unknown, 1., -5),
+                    ContainsSubstring("negative"));
+  CHECK_THROWS_WITH(compress_mean(small, absent, means.in()), null);
 }
 
 TEST_CASE("Gradients of NSA refuse shapes that do not fit and leave everything as it was") {
@@ -214,6 +222,19 @@ TEST_CASE("Gradients of NSA refuse shapes that do not fit and leave everything a
   refuse({.dq = dq.in(), .d_gates = short_g.in()}, "d_gates");
   refuse({.dk = dq.in(), .d_gates = dg.in()}, "dk");
   refuse({.d_compressed_k = dq.in(), .d_gates = dg.in()}, "d_compressed_k");
+  nsa_operands other = c.operands();
+  const auto refuse_operands = [&](const char* what) {
+    CHECK_THROWS_WITH(attend_nsa_backward(small, other, c.state, view<const float>(d_out.in()),
+                                          nsa_gradients{.d_gates = dg.in()}),
+                      ContainsSubstring("heed::attend_nsa_backward") && ContainsSubstring(what));
+    for (const float e : dg.data) CHECK(e == 7.f);
+  };
+  other.k.data = nullptr, refuse_operands("null");
+  other = c.operands(), other.k.extent[3] = other.compressed_k.extent[3] = 3;
+  refuse_operands("channels");
+  other = c.operands(), other.v.extent[2] = 19, refuse_operands("v must be");
+  other = c.operands();
+  ++c.state.chosen.blocks.back(), refuse_operands("must ascend");
 }
 
 }  // namespace heed::test

@@ -280,6 +280,16 @@ TEST_CASE("lists that do not fit are refused before anything is written") {
   CHECK_THROWS_WITH(choose_tokens(heed::expert_choice{1}, mu.in()), Catch::Contains("[B,E,L,1]"));
   CHECK_THROWS_WITH(choose_regions(heed::biformer{{11, 1}, {2, 1}, 1}, x.in(), x.in()),
                     Catch::Contains("no 2 equal regions"));
+  const heed::view<const float> absent(nullptr, x.extent), unrated(nullptr, {1, 2, 11, 1});
+  const auto null = Catch::Contains("must not be null");
+  CHECK_THROWS_WITH(route(heed::routing{2}, x.in(), absent, mu.in()), null);
+  CHECK_THROWS_WITH(update_centroids(heed::routing{2}, absent, x.in(), out.in()), null);
+  CHECK_THROWS_WITH(choose_tokens(heed::expert_choice{1}, unrated), null);
+  CHECK_THROWS_WITH(choose_regions(heed::biformer{{11, 1}, {11, 1}, 1}, absent, absent), null);
+  constexpr heed::index half = heed::index{1} << 32;
+  CHECK_THROWS_WITH(choose_regions(heed::biformer{{half, half}, {1, 1}, 1}, x.in().slice_rows(0, 0),
+                                   x.in().slice_rows(0, 0)),
+                    Catch::Contains("too large"));
 }
 
 TEST_CASE("an empty batch and no heads have lists of nothing") {

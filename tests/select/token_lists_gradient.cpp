@@ -81,5 +81,6 @@ TEST_CASE("gradients that do not fit are refused") {
   };
   refused(x.in().slice_rows(0, 1), {.dq = dx.in()}, "d_out must be [1, 1, 2, 3]");
   refused(x.in(), {.dq = dx.in(), .dk = dx.in().slice_rows(0, 1)}, "dk must be");
+  refused(heed::view<const double>(nullptr, x.extent), {.dq = dx.in()}, "d_out must not be null");
   refused(x.in(), {.dq = dx.in(), .gate = dx.in().slice_channels(0, 1)}, "no gate");
 }

@@ -17,6 +17,7 @@
 
 #include <array>
 #include <heed/pool/two_hop.hpp>
+#include <heed/select/data.hpp>
 
 namespace heed {
 
@@ -38,6 +39,7 @@ struct pooled_regions {
         pooled.extent != extents{x.extent[0], x.extent[1], count(), x.extent[3]})
       check::fail(operation, "rows must be [B,H,Y*X,D] and those of regions [B,H,regions,D]",
                   {{"rows", x}, {"regions", pooled}});
+    detail::check_data(operation, {{"rows", x}, {"regions", pooled}});
   }
 };
 

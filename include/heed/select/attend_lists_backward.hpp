@@ -4,6 +4,7 @@
 
 #include <heed/attention/attend_backward.hpp>
 #include <heed/select/attend_lists.hpp>
+#include <heed/select/data.hpp>
 
 namespace heed {
 
@@ -36,6 +37,7 @@ HEED_NOINLINE void attend_lists_backward_any(const gathered& g, const Spec& spec
       check::fail(operation, std::string(name) + " must be " + check::print(e), {{name, x}});
   };
   same("d_out", d_out, like.extent, true);
+  check_data(operation, {{"d_out", d_out}});
   same("dq", to.dq, q.extent, false), same("dk", to.dk, k.extent, false);
   same("dv", to.dv, v.extent, false);
   same("the gradient of the gate", to.gate, {q.extent[0], q.extent[1], q.extent[2], 1}, false);

@@ -18,6 +18,7 @@
 #include <array>
 #include <heed/core/executor.hpp>
 #include <heed/plan/block_lists.hpp>
+#include <heed/select/data.hpp>
 #include <heed/select/row_lists.hpp>
 #include <heed/select/token_scores.hpp>
 #include <heed/select/top_k.hpp>
@@ -41,6 +42,9 @@ struct biformer {
       if (size[i] < 1 || regions[i] < 1 || size[i] % regions[i] != 0)
         check::fail(operation, "an axis of " + std::to_string(size[i]) + " tokens has no " +
                                    std::to_string(regions[i]) + " equal regions");
+    if (size[0] > std::numeric_limits<index>::max() / size[1])
+      check::fail(operation, "an image of " + std::to_string(size[0]) + " x " +
+                                 std::to_string(size[1]) + " tokens is too large");
     if (count < 1) check::fail(operation, "count must be positive: " + std::to_string(count));
   }
 };
@@ -55,6 +59,7 @@ block_selection choose_regions(const biformer& spec, const view<Q>& q, const vie
   const operand x[] = {view<const Q>(q), view<const K>(k)};
   if (q.extent != k.extent || q.extent[2] != spec.size[0] * spec.size[1])
     check::fail(operation, "q and k must be [B,H,Y*X,D] alike", {{"q", x[0]}, {"k", x[1]}});
+  detail::check_data(operation, {{"q", x[0]}, {"k", x[1]}});
   const index n = spec.all(), batch = q.extent[0], depth = q.extent[3], wide = q.extent[1] * depth;
   const index count = std::min(spec.count, n);
   block_selection to{.offsets = {0}, .batch = batch, .rows = spec.tokens(), .keys = spec.tokens()};

@@ -19,6 +19,7 @@
 #include <heed/core/executor.hpp>
 #include <heed/core/storage.hpp>
 #include <heed/position/rotation.hpp>
+#include <heed/select/data.hpp>
 #include <heed/select/top_k.hpp>
 #include <heed/simd/convert.hpp>
 #include <vector>
@@ -43,7 +44,7 @@ HEED_NOINLINE inline std::vector<std::vector<int>> choose_pairs(const pair_agree
   if (q.extent[0] != k.extent[0] || q.extent[3] != depth)
     fail("q and k must have the same batch and channels");
   if (heads < 1 || q.extent[1] % heads != 0) fail("query heads must be a multiple of kv heads");
-  if (!q.present() || !k.present()) fail("q and k must not be null");
+  check_data(operation, {{"q", q}, {"k", k}});
   if (queries > keys) fail("there must be a key for every query");
   const index turned = how.rotated == 0 ? depth : how.rotated, all = turned / 2,
               group = q.extent[1] / heads;

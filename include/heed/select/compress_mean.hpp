@@ -2,6 +2,7 @@
 // The simplest compressed rows of native sparse attention: the means of their tokens.
 #pragma once
 
+#include <heed/select/data.hpp>
 #include <heed/select/nsa.hpp>
 #include <heed/simd/rows.hpp>
 
@@ -18,6 +19,7 @@ void compress_mean(const nsa& spec, const view<X>& x, const result& to,
   const index rows = spec.compressed(x.extent[2]), channels = x.extent[3], heads = x.extent[1];
   if (to.extent != extents{x.extent[0], heads, rows, channels})
     check::fail(operation, "the means must be [B,H,Nc,C]", {{"x", from}, {"to", operand(to)}});
+  detail::check_data(operation, {{"x", from}, {"to", operand(to)}});
   std::vector<T> memory(static_cast<std::size_t>(2 * executor.workers() * channels));
   executor.for_each(x.extent[0] * heads * rows, [&](index i, index worker) {
     T* const sum = memory.data() + 2 * worker * channels;
@@ -47,6 +49,7 @@ void compress_mean_backward(const nsa& spec, const view<X>& d_means, const resul
   if (from.extent != extents{dx.extent[0], heads, rows, channels})
     check::fail(operation, "the gradient of the means must be [B,H,Nc,C]",
                 {{"d_means", from}, {"dx", operand(dx)}});
+  detail::check_data(operation, {{"d_means", from}, {"dx", operand(dx)}});
   std::vector<T> memory(static_cast<std::size_t>(2 * executor.workers() * channels));
   executor.for_each(dx.extent[0] * heads * length, [&](index i, index worker) {
     T* const sum = memory.data() + 2 * worker * channels;

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <heed/core/executor.hpp>
+#include <heed/select/data.hpp>
 #include <heed/select/row_lists.hpp>
 #include <heed/select/top_k.hpp>
 #include <heed/simd/convert.hpp>
@@ -34,6 +35,7 @@ row_selection choose_tokens(const expert_choice& spec, const view<R>& ratings,
     check::fail("heed::choose_tokens", "count must be positive: " + std::to_string(spec.count));
   if (r.extent[3] != 1)
     check::fail("heed::choose_tokens", "ratings must be [B,E,L,1]", {{"ratings", r}});
+  detail::check_data("heed::choose_tokens", {{"ratings", r}});
   const index length = r.extent[2], heads = r.extent[0] * r.extent[1];
   const index count = std::min(spec.count, length);
   row_selection to{.batch = r.extent[0], .heads = r.extent[1]};

@@ -19,6 +19,7 @@
 #include <heed/attention/spec.hpp>
 #include <heed/core/executor.hpp>
 #include <heed/score/key_bias.hpp>
+#include <heed/select/data.hpp>
 #include <heed/select/key_means.hpp>
 
 namespace heed {
@@ -125,6 +126,7 @@ template <class T> class grouped_keys {
                   std::string(name) + " must have the batch, heads and rows of " +
                       check::print({shape_[0], shape_[1], rows, x.extent[3]}),
                   {{name, x}});
+    detail::check_data(operation, {{name, x}});
   }
 
   extents shape_;
@@ -145,6 +147,7 @@ grouped_keys<compute_type<K>> group_keys(const group_attention& spec, const view
     check::fail("heed::group_keys", "sample must be positive: " + std::to_string(spec.sample));
   if (spec.rounds < 0 || !(spec.radius >= 0))
     check::fail("heed::group_keys", "rounds and radius must not be negative");
+  detail::check_data("heed::group_keys", {{"k", view<const K>(k)}});
   grouped_keys<compute_type<K>> groups(k.extent, std::min(spec.count, k.extent[2]));
   groups.template build<Arch>(spec, view<const K>(k), executor);
   return groups;

@@ -145,6 +145,7 @@ block_selection select_nsa_any(const nsa& spec, const operand& x, const operand&
   constexpr const char* operation = "heed::select_nsa";
   spec.check(operation);
   check_choice(operation, x, y);
+  if (keys < 0) check::fail(operation, "tokens must not be negative: " + std::to_string(keys));
   if (y.extent[2] != spec.compressed(keys))
     check::fail(operation,
                 std::to_string(keys) + " tokens have " + std::to_string(spec.compressed(keys)) +
@@ -152,6 +153,7 @@ block_selection select_nsa_any(const nsa& spec, const operand& x, const operand&
                 {{"compressed", y}});
   if (l.extent != extents{x.extent[0], x.extent[1], x.extent[2], 1})
     check::fail(operation, "lse must be [B,H,Lq]", {{"lse", l}});
+  check_data(operation, {{"lse", l}});
   const index kv_heads = y.extent[1], group = x.extent[1] / std::max<index>(1, kv_heads),
               offset = keys - x.extent[2], depth = x.extent[3],
               blocks = block_count(keys, spec.selected), nc = y.extent[2];

@@ -49,13 +49,18 @@ inline void check_nsa(const char* operation, const nsa& spec, const nsa_operands
       check::fail(operation, std::string(name) + " must be " + check::print(e),
                   {{"q", x.q}, {"k", x.k}, {"v", x.v}, {name, of}});
   };
+  check_choice(operation, x.q, x.k);
   const index rows = spec.compressed(k[2]);
+  want("v", x.v, {k[0], k[1], k[2], v[3]});
   want("compressed_k", x.compressed_k, {k[0], k[1], rows, k[3]});
   want("compressed_v", x.compressed_v, {v[0], v[1], rows, v[3]});
   want("gates", x.gates, {q[0], q[1], q[2], 3});
   want("out", out, {q[0], q[1], q[2], v[3]});
-  if (q[0] * q[1] * q[2] > 0 && (!x.gates.present() || (v[3] > 0 && !out.present())))
-    check::fail(operation, "gates and out must not be null", {{"gates", x.gates}, {"out", out}});
+  check_data(operation, {{"v", x.v},
+                         {"compressed_k", x.compressed_k},
+                         {"compressed_v", x.compressed_v},
+                         {"gates", x.gates},
+                         {"out", out}});
 }
 
 // Gradients that are asked for have the shapes of their operands; `state` is of such a call.
@@ -77,6 +82,8 @@ void check_nsa_gradients(const char* operation, const nsa_operands& x, const nsa
     if (state.lse[n].size() != rows || state.out[n].size() != rows * static_cast<std::size_t>(e[3]))
       check::fail(operation, "state must be what attend_nsa left for these shapes",
                   {{"d_out", d_out}});
+  state.chosen.lists().check(
+      operation, {.batch = e[0], .heads = e[1], .queries = e[2], .keys = x.k.extent[2]});
 }
 
 // f(branch, spec, k, v): the three calls of attention.

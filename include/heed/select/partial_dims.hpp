@@ -19,6 +19,7 @@
 #include <heed/kv/load.hpp>
 #include <heed/kv/source.hpp>
 #include <heed/plan/block_lists.hpp>
+#include <heed/select/data.hpp>
 #include <heed/select/token_scores.hpp>
 #include <heed/select/top_k.hpp>
 
@@ -115,7 +116,7 @@ HEED_NOINLINE block_selection select_partial_dims(index top, const operand& q,
     if (few.channels(h).back() >= depth)
       fail("there is no channel " + std::to_string(few.channels(h).back()) + " of head " +
            std::to_string(h));
-  if (q.extent[1] * queries * depth > 0 && !q.present()) fail("q must not be null");
+  check_data("heed::select_partial_dims", {{"q", q}});
   for (index b = 0; b < source.batch(); ++b)
     if (few.length(b) != source.length(b))
       fail("channels must be updated: sequence " + std::to_string(b) + " has " +

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <heed/plan/block_lists.hpp>
+#include <heed/select/data.hpp>
 #include <heed/select/page_bounds.hpp>
 #include <heed/select/top_k.hpp>
 #include <heed/simd/pack.hpp>
@@ -54,7 +55,7 @@ inline void check_quest(const quest& spec, const operand& q, const page_bounds& 
     fail("q must have the batch and channels of the source");
   if (source.heads() == 0 ? q.extent[1] != 0 : q.extent[1] % source.heads() != 0)
     fail("query heads must be a multiple of kv heads " + std::to_string(source.heads()));
-  if (q.extent[1] * q.extent[2] * q.extent[3] > 0 && !q.present()) fail("q must not be null");
+  check_data(operation, {{"q", q}});
 }
 
 template <class Arch>

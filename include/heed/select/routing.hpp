@@ -17,6 +17,7 @@
 #include <heed/attention/spec.hpp>
 #include <heed/core/executor.hpp>
 #include <heed/mask/causal.hpp>
+#include <heed/select/data.hpp>
 #include <heed/select/row_lists.hpp>
 #include <heed/select/token_scores.hpp>
 #include <heed/select/top_k.hpp>
@@ -47,6 +48,7 @@ inline void check_routing(const char* operation, const routing& r, const operand
     broken("centroids must be [1,H,C,D], C and D at least 1");
   if (centroids.type != element::f32 && centroids.type != element::f64)
     broken("centroids must be float or double");
+  check_data(operation, {{"q", q}, {"k", k}, {"centroids", centroids}});
   if (r.width < 1) check::fail(operation, "width must be positive: " + std::to_string(r.width));
   if (!(r.decay >= 0 && r.decay <= 1))
     check::fail(operation, "decay must lie in [0, 1]: " + std::to_string(r.decay));

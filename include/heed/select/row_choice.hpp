@@ -4,6 +4,7 @@
 
 #include <heed/core/executor.hpp>
 #include <heed/plan/block_lists.hpp>
+#include <heed/select/data.hpp>
 #include <heed/select/top_k.hpp>
 #include <heed/simd/convert.hpp>
 #include <heed/simd/pack.hpp>
@@ -16,9 +17,7 @@ inline void check_choice(const char* operation, const operand& q, const operand&
     fail("q and k must have the same batch and channels");
   if (k.extent[1] == 0 ? q.extent[1] != 0 : q.extent[1] % k.extent[1] != 0)
     fail("query heads must be a multiple of key heads");
-  if ((q.extent[2] > 0 && q.extent[3] > 0 && !q.present()) ||
-      (k.extent[2] > 0 && k.extent[3] > 0 && !k.present()))
-    fail("q and k must not be null");
+  check_data(operation, {{"q", q}, {"k", k}});
 }
 
 // `heads` of lists, each for `group` query heads, with a list a query row.
