@@ -3,10 +3,12 @@
 //
 // k [B|1, Hkv|1, n, D], v [B|1, Hkv|1, n, Dv]; without v the values are 0 (a key bias, which only
 // takes weight away). Slots have no position: they are never masked, get no score modifier and no
-// `.key` or
-// `.value` prologue. The similarity, its scale and the `.query` prologue apply to them as to any
-// key. Prefix prompts, persistent memory, learned sinks.
-// Persistent memory, Sukhbaatar et al. 2019; Sun et al. 2024.
+// `.key` or `.value` prologue. The similarity, its scale and the `.query` prologue apply to them as
+// to any key. Prefix prompts, persistent memory (Sukhbaatar et al. 2019), key and value biases (Sun
+// et al. 2024).
+//
+// Throws std::invalid_argument where k and v are without data or differ in slots, or from the call
+// in channels. Costs what n more keys do.
 #pragma once
 
 #include <algorithm>
@@ -74,7 +76,8 @@ struct extra_slots {
   }
 };
 
-// V-bias: o <- o + v*, v* [B|1, H|1, 1, Dv], as `.output`.
+// V-bias: o <- o + v*, v* [B|1, H|1, 1, Dv], as `.output`. Throws std::invalid_argument on other
+// shapes. One addition an output.
 struct output_bias {
   operand values;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // kv/h2o: heavy hitters. A token's number is all the weight that queries have given to it, Σ over
 // steps of observe/column_mass, summed over the query heads of a kv head; the `heavy` tokens with
-// most of it stay, and the `recent` last ones (Zhang et al., H2O).
+// most of it stay, and the `recent` last ones (Zhang et al., H2O, 2023).
 //
 //   h2o policy({.heavy = 128, .recent = 128}, batch, kv_heads, capacity);
 //   cache.append(b, k, v);  attend(…);                        // a prompt
@@ -16,9 +16,9 @@
 //   }
 //
 // Numbers live in the order of the cache's tokens and move with them. Nothing is allocated after
-// construction. Throws std::invalid_argument where budgets, sequences or arrays do not fit, before
-// anything is changed.
-// H2O, Zhang et al. 2023.
+// construction, which takes a double a token of the capacity and kv head. Throws
+// std::invalid_argument where budgets, sequences or arrays do not fit, before anything is changed.
+// A step is O(H · N), with or without an eviction.
 #pragma once
 
 #include <heed/kv/format.hpp>

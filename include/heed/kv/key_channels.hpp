@@ -4,7 +4,9 @@
 //
 //   key_channels(cache, 0, D), key_channels(cache, D, D)      a cache of rows [k₁, k₂ | v]
 //
-// Codes with scales need whole groups of channels, and int4 whole bytes; throws where that fails.
+// Codes with scales need whole groups of channels, and int4 whole bytes: check() throws
+// std::invalid_argument where that fails, the constructor on channels that are not in the rows. A
+// run costs what it does in the other source.
 #pragma once
 
 #include <heed/core/check.hpp>

@@ -5,7 +5,8 @@
 //   attend({.scale = mla::scale(Dc, Dr)}, absorbed, latent_source(cache, r), {.out = latent});
 //
 // What the other source holds as values is not looked at. Codes with scales work as they are: a
-// group of channels has the same scale in both. Throws if there are not `rank` channels.
+// group of channels has the same scale in both. Throws std::invalid_argument if there are not
+// `rank` channels. A run costs what it does in the other source.
 // DeepSeek-V2 2024.
 #pragma once
 

@@ -2,8 +2,9 @@
 // A cache that keeps every token until it is evicted: the verbs that kv/contiguous.hpp and
 // kv/paged.hpp share. `Pages` says where token t of sequence b lies and finds it room.
 //
-// Every verb checks first and throws std::invalid_argument with the cache as it was. append,
-// truncate and run allocate nothing.
+// Every verb checks first and throws std::invalid_argument with the cache as it was: on sequences,
+// lengths and lists that are not there, on rows of other shapes, and where there is no room.
+// append, truncate and run allocate nothing.
 #pragma once
 
 #include <heed/kv/compact.hpp>
@@ -57,7 +58,8 @@ template <class Pages> class placed_kv {
     tokens_.truncate(b, length);
     pages_.truncate(b, length);
   }
-  // Sequence `to` becomes the first `length` tokens of `from`, or all of them.
+  // Sequence `to` becomes the first `length` tokens of `from`, or all of them. O(length) rows in a
+  // contiguous cache, O(length / page) in a paged one.
   void fork(index from, index to) {
     tokens_.check_sequence(Pages::names.fork, from);
     fork(from, to, length(from));

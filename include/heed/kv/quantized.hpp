@@ -22,7 +22,6 @@
 // numbers d_j is about 5e-4.
 // Prefill, whole or in chunks, and decoding thus agree to within the latter.
 // Bytes a token and head at D channels: int8 D + 4, int4 D/2 + D/16.
-// KIVI, Liu et al. 2024.
 #pragma once
 
 #include <heed/kv/format.hpp>
@@ -41,7 +40,7 @@ constexpr kv_format int4(index group = 32) {
 }
 // Keys with a scale and a zero a channel and block of kv_block tokens, values a token: keys have
 // channels that are large for every token. The newest tokens, until they fill a block, are float.
-// Liu et al., KIVI.
+// Liu et al., KIVI, 2024.
 constexpr kv_formats kivi4() { return {int4().with_zero().per_channel(), int4().with_zero()}; }
 constexpr kv_formats kivi8() { return {int8().with_zero().per_channel(), int8().with_zero()}; }
 

@@ -4,8 +4,8 @@
 //
 //   heed::rerotate(cache, turn, b, {first, last}, by);      // a segment moves by `by` positions
 //
-//   cache.evict(b, kept);                                   // a context that is full loses its
-//   middle heed::rerotate(cache, turn, b);                         // and the rest moves together
+//   cache.evict(b, kept);                // a context that is full loses its middle,
+//   heed::rerotate(cache, turn, b);      // and the rest moves together
 //
 // For contiguous and paged caches whose keys are float, double, half or bfloat16; sixteen-bit keys
 // are rounded once more each time. Shared pages are copied first. O(tokens) rows. Throws

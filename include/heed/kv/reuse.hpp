@@ -16,8 +16,11 @@
 // query heads; ties go to the older token, NaN is less than any number. Tokens that come later
 // join, and the lightest of those recorded leaves for each. Every `every`-th step is full, and one
 // whose q turned away from that of the last full step: the cosine of some head below `cosine`.
-// Layers that reuse the lists of another are given `lists()` with a cache of their own. Recycled
-// Attention, Xu et al. 2024.
+// Layers that reuse the lists of another are given `lists()` with a cache of their own.
+//
+// Throws std::invalid_argument, before anything is changed, where operands do not fit each other or
+// the source. `record` is O(H · N), `append` O(top) a kv head and new token.
+// Recycled Attention, Xu et al. 2024.
 #pragma once
 
 #include <cmath>

@@ -16,7 +16,7 @@
 //   });
 //
 // All heads of layer 0 must be full. Heads of one kind that are neighbours are one call. Refuses as
-// kv/reused_layers.hpp does.
+// kv/reused_layers.hpp does, and costs the same.
 // LycheeDecode, Lin et al. 2026.
 #pragma once
 

@@ -13,7 +13,7 @@
 //     }
 //
 // Throws std::invalid_argument, before anything is changed, where operands do not fit and where a
-// list is asked for that is not of this step.
+// list is asked for that is not of this step. `take` is O(H · N), `lists` O(Hkv · tokens).
 // HyLRA, Ai et al. 2026.
 #pragma once
 

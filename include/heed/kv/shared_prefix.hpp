@@ -10,8 +10,11 @@
 // tokens [B,Hkv,N,D]. Own tokens come after the prefix, whatever positions their source gives them:
 // position P is its 0. Masks and row transforms see the whole; extra slots and sinks are in it
 // once. A score function must not look at positions (`anywhere`), and there are no edits of
-// weights, no plan, no `.output` and no observer. Throws std::invalid_argument before anything is
-// written.
+// weights, no plan, no `.output` and no observer. Throws std::invalid_argument, before anything is
+// written, where parts, q and outputs do not fit each other.
+//
+// O(B · Lq · (P + N) · (D + Dv)), as if each sequence had all of its tokens, but the prefix is read
+// once instead of B times. Scratch: two outputs with lse, and q where its rows cannot be folded.
 // Hydragen, Juravsky et al. 2024.
 #pragma once
 
@@ -65,6 +68,7 @@ inline void check_shared_prefix(const operand& q, const kv_ref& prefix, const kv
 
 }  // namespace detail
 
+// q [B,H,Lq,D], out [B,H,Lq,Dv], lse [B,H,Lq]; H a multiple of Hkv.
 template <class Arch = simd::best, class Spec, storable Q, kv_source Prefix, kv_source Own>
 void attend_shared_prefix(const Spec& spec, const view<Q>& q, const Prefix& prefix, const Own& own,
                           const outputs& to, const executor_ref& executor = {},

@@ -7,12 +7,12 @@
 // snapkv: the number of a token outside the window is the weight that the last `window` rows gave
 // it, pooled over its `pool` neighbours within the tokens outside, query head by query head, then
 // summed over the query heads of a kv head; the `budget` largest stay, and the window (Li et al.,
-// SnapKV). The average counts missing neighbours as 0.
+// SnapKV, 2024). The average counts missing neighbours as 0. O(H · N · pool).
 // pyramid_budgets: budgets that decrease over layers, for snapkv or another (Cai et al.,
-// PyramidKV). tova: the newest row's weights; the smallest are dropped until `budget` tokens are
-// left, the same tokens for all heads, or those of each kv head (Oren et al., TOVA). All are
-// functions of their arguments. Throw std::invalid_argument for what does not fit.
-// SnapKV, Li et al. 2024; PyramidKV, Cai et al. 2024; TOVA, Oren et al. 2024.
+// PyramidKV, 2024). tova: the newest row's weights; the smallest are dropped until `budget` tokens
+// are left, the same tokens for all heads, or those of each kv head (Oren et al., TOVA, 2024).
+// O(H · N). All are functions of their arguments. They throw std::invalid_argument on arrays,
+// sequences and budgets that do not fit.
 #pragma once
 
 #include <cmath>

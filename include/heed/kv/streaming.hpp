@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // kv/streaming: the first tokens of each sequence, which draw attention whatever they are, and the
-// last `window`; positions count inside the cache. Xiao et al., Efficient streaming language models
-// with attention sinks.
+// last `window`; positions count inside the cache (Xiao et al., Efficient streaming language models
+// with attention sinks, 2023).
 //
 //   heed::streaming_kv cache({.batch = B, .heads = Hkv, .depth = D, .value_depth = D},
 //                            {.first = 4, .window = 2044});

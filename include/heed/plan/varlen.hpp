@@ -10,9 +10,9 @@
 //
 // Policies see each sequence by itself: positions count from its own start, its last query sits at
 // its last key, and `b` is its number. `row` and `slot` are indices into the packed tensors.
-// Without cu_k keys are cut as queries are. Offsets are borrowed for the call. ByteTransformer
-// (Zhai et al.). Throws if the batch is not 1, or offsets do not start at 0, decrease or miss the
-// packed length.
+// Without cu_k keys are cut as queries are. Offsets are borrowed for the call. Throws
+// std::invalid_argument if the batch is not 1, or offsets do not start at 0, decrease or miss the
+// packed length. Cost: Σ_i len_q,i · len_k,i of each head, nothing for padding.
 // ByteTransformer, Zhai et al. 2022.
 #pragma once
 

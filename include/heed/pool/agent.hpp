@@ -3,9 +3,8 @@
 // al., Agent Attention, 2024).
 //
 //   pool_regions(image, q, agents);                       A = Pool(Q) [B,H,n,D]
-//   attend_two_hop(two_hop{attention{.score = bias{b1}}, attention{.score = bias{b2}}}, agents, q,
-//   k,
-//                  v, out);
+//   const two_hop hops{attention{.score = bias{b1}}, attention{.score = bias{b2}}};
+//   attend_two_hop(hops, agents, q, k, v, out);
 //   add_convolution(value_depthwise{…}, v, out);
 //
 // O = softmax(Q Aᵀ/√D + B₂) softmax(A Kᵀ/√D + B₁) V + DWC(V). A bias is the sum of a block, a row
@@ -60,7 +59,9 @@ void each_pooled(const pooled_regions& at, const operand& x, const executor_ref&
 
 }  // namespace detail
 
-// Means of the rows of each region.
+// Means of the rows of each region. x [B,H,Y·X,D], pooled [B,H,n,D]. O(B · H · Y · X · D), as
+// spread_regions. Throws std::invalid_argument, before anything is written, on other shapes and on
+// regions that the image does not have.
 template <storable X>
 void pool_regions(const pooled_regions& at, const view<X>& x,
                   const std::type_identity_t<result>& pooled, const executor_ref& executor = {}) {
@@ -79,7 +80,8 @@ void pool_regions(const pooled_regions& at, const view<X>& x,
   detail::store_dense(sum, pooled);
 }
 
-// dx += dpooled over the tokens of its region: the gradient by the rows that were averaged.
+// dx += dpooled over the tokens of its region: the gradient by the rows that were averaged. Throws
+// as pool_regions.
 template <storable X>
 void spread_regions(const pooled_regions& at, const view<X>& d_pooled,
                     const std::type_identity_t<result>& dx, const executor_ref& executor = {}) {

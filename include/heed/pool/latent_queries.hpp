@@ -17,7 +17,7 @@
 
 namespace heed {
 
-// A view of `batch` items that are all the same.
+// A view of `batch` items that are all the same. Throws std::invalid_argument if there is not one.
 template <class T> view<T> latents(view<T> queries, index batch) {
   if (queries.extent[0] != 1)
     check::fail("heed::latents", "queries must be [1,H,M,D]",
@@ -68,7 +68,8 @@ template <class T> class batch_gradient {
 }  // namespace detail
 
 // As `attend_backward` with `latents(queries, batch)`; dq [1,H,M,D] is summed over the batch. Same
-// bits for any executor.
+// bits for any executor. Throws std::invalid_argument, before anything is written, if a shape or a
+// policy does not fit. Memory: dq of every item.
 template <class Arch = simd::best, class Spec, storable Q, storable K, storable V>
 void attend_latents_backward(const Spec& spec, const view<Q>& queries, const view<K>& k,
                              const view<V>& v, const saved& forward, const upstream& d,

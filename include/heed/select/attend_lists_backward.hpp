@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 // Gradients of attend_lists by q, k, v and the gate; the choice of lists has none.
+//
+//   out_i = g_i Σ_l o_il / n_i    do_il = g_i / n_i dout_i,   dg_i = Σ_l o_il·dout_i / n_i
+//
+// n_i the lists of query i where they are averaged, else 1. Cost: the forward call and a backward
+// one, all lists at once, and copies of the rows.
 #pragma once
 
 #include <heed/attention/attend_backward.hpp>

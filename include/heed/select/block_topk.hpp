@@ -10,9 +10,10 @@
 // to the fewest whose share of softmax_b(S_ab) reaches it; a mass of 1 is every block. The first
 // `sinks` blocks and the blocks of its own positions are always among them, even where these are
 // more than `top`; causal leaves out blocks that begin after the last of its queries. Ties go to
-// the lower block. The choice has no gradient. Video sparse attention,
-// XAttention (antidiagonals), FlexPrefill. O(blocks² · D) and one reading of q and k.
-// VSA, Zhang et al. 2025; XAttention, Xu et al. 2025; FlexPrefill, Lai et al. 2025.
+// the lower block. The choice has no gradient. O(blocks² · D), times the stride for antidiagonals,
+// and one reading of q and k.
+// VSA, Zhang et al. 2025; XAttention (antidiagonals), Xu et al. 2025; FlexPrefill (`mass`), Lai et
+// al. 2025.
 #pragma once
 
 #include <algorithm>
@@ -78,7 +79,8 @@ index choose_mass(const T* s, index n, double mass, int* chosen, T* weight,
 }  // namespace detail
 
 // Lists for every block of query rows of every head. q [B,H,Lq,D], k [B,Hkv,Lk,D]; the last query
-// sits at the last key.
+// sits at the last key. Throws std::invalid_argument if q and k do not fit each other, or a number
+// of the spec is out of its range.
 template <class Arch = simd::best, storable Q, storable K>
 block_selection select_block_topk(const block_topk& spec, const view<Q>& q, const view<K>& k,
                                   const executor_ref& executor = {}) {

@@ -107,7 +107,8 @@ HEED_NOINLINE inline std::vector<std::vector<int>> choose_pairs(const pair_agree
 
 }  // namespace detail
 
-// Of each kv head the channels of its pairs, ascending.
+// Of each kv head the channels of its pairs, ascending. Throws std::invalid_argument if q and k do
+// not fit each other, or there are no such pairs.
 template <storable Q, storable K>
 std::vector<std::vector<int>> choose_pairs(const pair_agreement& how, const view<Q>& q,
                                            const view<K>& k, const executor_ref& executor = {}) {

@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: BSL-1.0
-// The simplest compressed rows of native sparse attention: the means of their tokens.
+// The simplest compressed rows of native sparse attention (Yuan et al., NSA, 2025): the means of
+// their tokens.
+//
+//   x̃_c = 1 / block Σ_j x_j,   dx_j += 1 / block Σ_c dx̃_c,   c·stride ≤ j < c·stride + block
+//
+// O(L · C · block / stride). Both throw std::invalid_argument, before anything is written, on rows
+// of other shapes and without data.
 #pragma once
 
 #include <heed/select/data.hpp>

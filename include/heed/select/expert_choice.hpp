@@ -26,7 +26,8 @@ struct expert_choice {
   bool first = false;  // token 0 is always one of them
 };
 
-// One list an item and head. Ratings that are NaN or minus infinity are never chosen.
+// One list an item and head. Ratings that are NaN or minus infinity are never chosen. Throws
+// std::invalid_argument on ratings of another shape and a count that is not positive.
 template <storable R>
 row_selection choose_tokens(const expert_choice& spec, const view<R>& ratings,
                             const executor_ref& executor = {}) {

@@ -137,7 +137,8 @@ template <class T> class grouped_keys {
   std::vector<double> radius_;
 };
 
-// Groups of each head of k [B,Hkv,Lk,D]. Centres, ties and sums go by the order of the keys.
+// Groups of each head of k [B,Hkv,Lk,D]. Centres, ties and sums go by the order of the keys. Throws
+// std::invalid_argument on k without data and numbers of the spec that are out of range.
 template <class Arch = simd::best, storable K>
 grouped_keys<compute_type<K>> group_keys(const group_attention& spec, const view<K>& k,
                                          const executor_ref& executor = {}) {

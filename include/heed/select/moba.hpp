@@ -29,7 +29,8 @@ struct moba {
 };
 
 // Lists for every query row of every head. q [B,H,Lq,D], k [B,Hkv,Lk,D]; the last query sits at the
-// last key. O(Lq · D · Lk / block) for each head, and one reading of the keys.
+// last key. O(Lq · D · Lk / block) for each head, and one reading of the keys. Throws
+// std::invalid_argument if q and k do not fit each other, or block or top is not positive.
 template <class Arch = simd::best, storable Q, storable K>
 block_selection select_moba(const moba& spec, const view<Q>& q, const view<K>& k,
                             const executor_ref& executor = {}) {

@@ -197,6 +197,8 @@ block_selection select_nsa_any(const nsa& spec, const operand& x, const operand&
 
 // Lists of blocks for every query row and kv head, from K̃ `compressed` [B,Hkv,Nc,D] and the `lse`
 // [B,H,Lq] of attention to it at `scale`; `keys` tokens, the last query at the last of them.
+// O(Lq · Nc · D) a query head. Throws std::invalid_argument if shapes or numbers of the spec do not
+// fit.
 template <class Arch = simd::best, storable Q, storable K, storable L>
 block_selection select_nsa(const nsa& spec, const view<Q>& q, const view<K>& compressed,
                            const view<L>& lse, double scale, index keys,

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // The least and the largest key of every page of a cache, channel by channel, in float: the
-// summaries of select/quest. NaN keys do not count.
+// summaries of select/quest. NaN keys do not count. Throws std::invalid_argument, before anything
+// is changed, on pages and sequences that cannot be and on a source of other sizes than before.
+// Memory: 2 D floats a page and kv head.
 #pragma once
 
 #include <heed/core/check.hpp>

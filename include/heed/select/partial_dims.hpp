@@ -159,7 +159,8 @@ HEED_NOINLINE block_selection select_partial_dims(index top, const operand& q,
 }  // namespace detail
 
 // A list of tokens for every sequence and kv head: what selected_source reads. q [B,H,Lq,D].
-// O(tokens · channels) for each list.
+// O(tokens · channels) for each list. Throws std::invalid_argument if q, channels and source do not
+// fit each other, or the channels were not updated.
 template <class Arch = simd::best, storable Q, kv_source Source>
 block_selection select_partial_dims(index top, const view<Q>& q, const dominant_channels& few,
                                     const Source& source, const executor_ref& executor = {}) {

@@ -122,7 +122,8 @@ HEED_NOINLINE block_selection select_quest(const quest& spec, const operand& q,
 }  // namespace detail
 
 // A list for every sequence and kv head, heads x rows of q in one block: what selected_source
-// reads. q [B,H,Lq,D]. O(pages · D) for each list.
+// reads. q [B,H,Lq,D]. O(pages · D) for each list. Throws std::invalid_argument if q, bounds and
+// source do not fit each other, or the bounds were not updated.
 template <class Arch = simd::best, storable Q, kv_source Source>
 block_selection select_quest(const quest& spec, const view<Q>& q, const page_bounds& bounds,
                              const Source& source, const executor_ref& executor = {}) {

@@ -110,7 +110,8 @@ void route_side(const routing& r, const operand& x, const operand& centroids,
 
 }  // namespace detail
 
-// C lists an item and head. With k the same view as q, keys are listed as queries are.
+// C lists an item and head. With k the same view as q, keys are listed as queries are. Throws
+// std::invalid_argument if shapes or numbers do not fit.
 template <class Arch = simd::best, storable Q, storable K, storable M>
 row_selection route(const routing& r, const view<Q>& q, const view<K>& k, const view<M>& centroids,
                     const executor_ref& executor = {}) {
@@ -124,7 +125,8 @@ row_selection route(const routing& r, const view<Q>& q, const view<K>& k, const 
   return to;
 }
 
-// Moves the centroids; sums over items and tokens are in double and in their order.
+// Moves the centroids; sums over items and tokens are in double and in their order. Throws as
+// `route`, before anything is written. O(L · C · D) a head.
 template <class Arch = simd::best, storable Q, storable K, storable M>
   requires(!std::is_const_v<M>)
 void update_centroids(const routing& r, const view<Q>& q, const view<K>& k,
