@@ -169,6 +169,14 @@ TEST_CASE("latents that do not fit are refused before anything is written") {
                                 {.da = out.in()});
       },
       "da must be");
+  const auto b = random<float>({1, 1, 3, 5}, 5);
+  const two_hop biased{attention{.score = heed::bias{b.in()}}, attention{}};
+  refused(
+      [&] {
+        attend_two_hop_backward(biased, one.in(), x.in(), x.in(), x.in(), x.in(),
+                                {.dq = out.in(), .first = {.score = {out.in()}}});
+      },
+      "heed::bias");
   refused([&] { pool_regions({{5, 1}, {6, 1}}, x.in(), out.in()); }, "no 6 regions");
   refused([&] { pool_regions({{5, 1}, {2, 1}}, x.in(), out.in()); }, "[B,H,regions,D]");
   const heed::view<const float> absent(nullptr, x.extent);

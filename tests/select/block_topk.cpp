@@ -145,6 +145,7 @@ TEST_CASE("Choices of blocks refuse what they cannot cut") {
   refuse({.top = 0}, "top");
   refuse({.mass = 1.5}, "mass");
   refuse({.sinks = -1}, "sinks");
+  refuse({.summary = block_summary::antidiagonal, .stride = index{1} << 62}, "stride");
 }
 
 TEST_CASE("Blocks of any size are one block, and sinks of any number are every block") {

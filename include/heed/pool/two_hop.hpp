@@ -74,7 +74,9 @@ void attend_two_hop(const two_hop<First, Second>& spec, const view<A>& a, const 
   attend<Arch>(spec.second, q, all, z, out, executor, memory.engine);
 }
 
-// With d_out = dL/d_out, writes the gradients asked for; the first hop is made again.
+// With d_out = dL/d_out, writes the gradients asked for; the first hop is made again. Same bits for
+// any executor. Throws std::invalid_argument, before anything is written, if a shape, a policy or a
+// gradient does not fit. Memory: Z, its gradient and two gradients of the latents.
 template <class Arch = simd::best, class First, class Second, storable A, storable Q, storable K,
           storable V>
 void attend_two_hop_backward(const two_hop<First, Second>& spec, const view<A>& a, const view<Q>& q,
@@ -96,6 +98,7 @@ void attend_two_hop_backward(const two_hop<First, Second>& spec, const view<A>& 
   same("d_out", d_out, out, true), same("da", to.da, a.extent, false);
   same("dq", to.dq, q.extent, false), same("dk", to.dk, k.extent, false);
   same("dv", to.dv, v.extent, false);
+  check_gradients(spec.first, to.first);
 
   const extents wide{all.extent[0], all.extent[1], all.extent[2], v.extent[3]};
   std::vector<T> z_memory, lse_memory, dz_memory, keys_memory, queries_memory;

@@ -90,6 +90,14 @@ block_selection select_block_topk(const block_topk& spec, const view<Q>& q, cons
   spec.check(operation);
   const operand x = view<const Q>(q), y = view<const K>(k);
   detail::check_choice(operation, x, y);
+  if (spec.summary == block_summary::antidiagonal)
+    for (const operand* of : {&x, &y}) {
+      double numbers = double(spec.stride);
+      for (const index n : of->extent) numbers *= double(n);
+      if (numbers >= 0x1p58)
+        check::fail(operation, "stride is too large: " + std::to_string(spec.stride),
+                    {{"q", x}, {"k", y}});
+    }
   const detail::block_summaries<T> queries(x, {spec.summary, spec.rows, spec.stride, false},
                                            executor, Arch{}),
       keys(y, {spec.summary, spec.keys, spec.stride, true}, executor, Arch{});
