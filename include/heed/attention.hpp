@@ -93,6 +93,7 @@
 #include <heed/kv/latent.hpp>
 #include <heed/kv/listed_tokens.hpp>
 #include <heed/kv/load.hpp>
+#include <heed/kv/output_bias.hpp>
 #include <heed/kv/paged.hpp>
 #include <heed/kv/paged_tensors.hpp>
 #include <heed/kv/parts.hpp>

@@ -21,6 +21,7 @@
 #include <heed/select/moba.hpp>
 #include <heed/select/nsa.hpp>
 #include <heed/select/nsa_attend.hpp>
+#include <heed/select/nsa_attend_backward.hpp>
 #include <heed/select/page_bounds.hpp>
 #include <heed/select/partial_dims.hpp>
 #include <heed/select/placed.hpp>

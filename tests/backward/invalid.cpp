@@ -4,6 +4,7 @@
 #include <heed/attention/attend_backward.hpp>
 #include <heed/heads/output_gate.hpp>
 #include <heed/kv/extra.hpp>
+#include <heed/kv/output_bias.hpp>
 #include <heed/normalizer/sink_softmax.hpp>
 #include <heed/score/alibi.hpp>
 #include <heed/score/bias.hpp>

@@ -2,6 +2,7 @@
 // Gradients through transforms of the output and of extra slots, and of what they learn.
 #include <heed/heads/output_gate.hpp>
 #include <heed/kv/extra.hpp>
+#include <heed/kv/output_bias.hpp>
 #include <heed/mask/causal.hpp>
 
 #include "support/gradients.hpp"

@@ -4,6 +4,7 @@
 
 #include <heed/heads/output_gate.hpp>
 #include <heed/kv/extra.hpp>
+#include <heed/kv/output_bias.hpp>
 #include <heed/normalizer/custom.hpp>
 #include <heed/normalizer/elu1.hpp>
 #include <heed/normalizer/laplace.hpp>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <heed/kv/extra.hpp>
+#include <heed/kv/output_bias.hpp>
 #include <heed/reference/kv/extra.hpp>
 #include <heed/score/softcap.hpp>
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 // Choices of blocks and what attention makes of them, against NumPy
 // (tests/golden/select_blocks/generate.py names the tensors).
+#include <heed/attention/attend_backward.hpp>
 #include <heed/select/block_topk.hpp>
 #include <heed/select/moba.hpp>
 #include <heed/select/nsa_attend.hpp>

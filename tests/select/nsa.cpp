@@ -3,7 +3,7 @@
 #include <heed/reference/mask/causal.hpp>
 #include <heed/reference/mask/window.hpp>
 #include <heed/reference/select/nsa.hpp>
-#include <heed/select/nsa_attend.hpp>
+#include <heed/select/nsa_attend_backward.hpp>
 
 #include "support/backward_call.hpp"
 #include "support/block_lists.hpp"
