@@ -12,6 +12,7 @@
 #include <heed/select/block_topk.hpp>
 #include <heed/select/choose_pairs.hpp>
 #include <heed/select/compress_mean.hpp>
+#include <heed/select/compressed_past.hpp>
 #include <heed/select/data.hpp>
 #include <heed/select/expert_choice.hpp>
 #include <heed/select/gathered.hpp>
@@ -22,6 +23,7 @@
 #include <heed/select/nsa.hpp>
 #include <heed/select/nsa_attend.hpp>
 #include <heed/select/nsa_attend_backward.hpp>
+#include <heed/select/nsa_scores.hpp>
 #include <heed/select/page_bounds.hpp>
 #include <heed/select/partial_dims.hpp>
 #include <heed/select/placed.hpp>

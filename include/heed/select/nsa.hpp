@@ -13,10 +13,8 @@
 // list for the query heads of a kv head. `select/nsa_attend.hpp` puts the branches together.
 #pragma once
 
-#include <heed/mask/concept.hpp>
+#include <heed/select/nsa_scores.hpp>
 #include <heed/select/row_choice.hpp>
-#include <heed/simd/exp2.hpp>
-#include <heed/simd/tile.hpp>
 
 namespace heed {
 
@@ -49,94 +47,7 @@ struct nsa {
   }
 };
 
-// Compressed keys that end at or before the query: c·stride + block <= q + 1.
-struct compressed_past {
-  index block = 32, stride = 16;
-
-  static constexpr bool exact = true;
-  constexpr index seen(index q) const { return q + 1 < block ? 0 : (q + 1 - block) / stride + 1; }
-  constexpr bool operator()(const position& at) const { return at.k < seen(at.q); }
-  template <class F> constexpr void intervals(const position& at, index keys, F emit) const {
-    if (const index end = std::min(seen(at.q), keys); end > 0) emit(span{0, end});
-  }
-};
-
 namespace detail {
-
-// Shares of compressed keys among blocks of tokens, for panels of queries.
-template <class T, class Arch> class nsa_scores {
-  using B = simd::batch<T, Arch>;
-  using tuned = simd::shape<T, Arch>;
-  static constexpr index W = tuned::lanes, widest = tuned::panel, tile = tuned::key_tile;
-
- public:
-  nsa_scores(const nsa& spec, index depth, index blocks)
-      : spec_(spec),
-        blocks_(blocks),
-        q_(static_cast<std::size_t>(depth * widest)),
-        rows_(static_cast<std::size_t>(depth * widest)),
-        s_(static_cast<std::size_t>(tile * widest)),
-        sums_(static_cast<std::size_t>(blocks * widest)) {}
-
-  static constexpr index rows() { return widest; }
-  void start() { std::fill(sums_.begin(), sums_.end(), T(0)); }
-
-  // The p of one query head, rows [first, first + count) at positions from `at` on, added.
-  // `lse(row)` is that of the compressed branch; `keys` are its K̃, contiguous.
-  template <class Lse>
-  void add(const operand& q, index b, index h, index first, index count, index at, const T* keys,
-           T scale, const Lse& lse) {
-    const index depth = q.extent[3], vectors = (count + W - 1) / W, pitch = vectors * W;
-    for (index i = 0; i < count; ++i)
-      simd::load_row(q.type, q.row(b, h, first + i), q.stride[3], depth, rows_.data() + i * depth);
-    for (index v = 0; v < vectors; ++v)
-      simd::to_lanes<T, Arch>(rows_.data() + v * W * depth, depth, std::min(W, count - v * W),
-                              depth, T(1), q_.data() + v * W, pitch);
-    const compressed_past past{spec_.block, spec_.stride};
-    const T factor = scale * static_cast<T>(1.44269504088896340736);
-    T shift[widest], seen[widest];
-    for (index i = 0; i < pitch; ++i) {
-      const index r = std::min(i, count - 1);
-      const T row = lse(first + r);
-      shift[i] = std::isfinite(row) ? -row * static_cast<T>(1.44269504088896340736) : T(0);
-      seen[i] = static_cast<T>(i < count ? past.seen(at + r) : 0);
-    }
-    const index last = past.seen(at + count - 1), ratio = spec_.selected / spec_.stride,
-                strides = spec_.block / spec_.stride;
-    for (index from = 0; from < last; from += tile) {
-      const index some = std::min(tile, last - from);
-      simd::scores<T, Arch>(vectors, keys + from * depth, depth, some, q_.data(), pitch, depth,
-                            s_.data());
-      for (index j = 0; j < some; ++j) {
-        const index c = from + j;
-        for (index v = 0; v < vectors; ++v) {
-          const B x = simd::load<T, Arch>(s_.data() + j * pitch + v * W);
-          const B p = simd::select(
-              B(static_cast<T>(c)) < simd::load<T, Arch>(seen + v * W),
-              B(simd::exp2(B(simd::fma(x, B(factor), simd::load<T, Arch>(shift + v * W))))),
-              B(T(0)));
-          for (index u = c, next; u < c + strides; u = next) {
-            const index block = u / ratio;
-            next = std::min((block + 1) * ratio, c + strides);
-            if (block >= blocks_) break;
-            T* const sum = sums_.data() + block * widest + v * W;
-            simd::store(sum,
-                        B(simd::fma(p, B(static_cast<T>(next - u)), simd::load<T, Arch>(sum))));
-          }
-        }
-      }
-    }
-  }
-  // P of the rows, [row][block].
-  void result(index count, T* to) const {
-    simd::transpose<T, Arch>(sums_.data(), widest, blocks_, count, T(1), to, blocks_);
-  }
-
- private:
-  nsa spec_;
-  index blocks_;
-  std::vector<T> q_, rows_, s_, sums_;
-};
 
 template <class T, class Arch>
 block_selection select_nsa_any(const nsa& spec, const operand& x, const operand& y,
@@ -167,7 +78,7 @@ block_selection select_nsa_any(const nsa& spec, const operand& x, const operand&
   row_choice<T> choice({x.extent[0], kv_heads, group, x.extent[2]}, spec.count, spec.selected,
                        executor, blocks, scores::rows());
   std::vector<scores> workers(static_cast<std::size_t>(executor.workers()),
-                              scores(spec, depth, blocks));
+                              scores({spec.block, spec.stride}, spec.selected, depth, blocks));
   choice.each_rows(executor, [&](index b, index kv, span rows, auto& at) {
     scores& of = workers[static_cast<std::size_t>(at.number())];
     of.start();
