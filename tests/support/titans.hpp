@@ -12,7 +12,7 @@ namespace heed::test {
 struct titans_shape {
   index b, h, l, d, dv;
 };
-inline constexpr titans_shape titans_shapes[] = {{1, 1, 1, 1, 1},   {2, 3, 7, 5, 3},
+inline constexpr titans_shape titans_shapes[] = {{1, 1, 1, 1, 1},    {2, 3, 7, 5, 3},
                                                  {1, 2, 64, 16, 64}, {1, 1, 131, 33, 7},
                                                  {2, 1, 0, 3, 4},    {1, 1, 37, 64, 0}};
 
@@ -32,10 +32,8 @@ template <class T> struct titans_inputs {
     for (T& y : rate.data) y = T(0.05) * (y + T(1));
   }
   titans spec(index chunk) {
-    return {.log_momentum = momentum.in(),
-            .log_keep = keep.in(),
-            .rate = rate.in(),
-            .chunk = chunk};
+    return {
+        .log_momentum = momentum.in(), .log_keep = keep.in(), .rate = rate.in(), .chunk = chunk};
   }
 };
 
