@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
-#include <heed/observe/columns.hpp>
 #include <heed/reference/observe/columns.hpp>
 
-#include "support/observed.hpp"
+#include "support/columns_gradient.hpp"
 
 namespace heed::test {
 
@@ -69,32 +68,7 @@ TEST_CASE("columns have the same bits for any number of threads") {
 }
 
 TEST_CASE("the gradient of columns") {
-  const auto weigh = [](std::size_t i) { return std::cos(1.0 + 0.7 * double(i)); };
-  each_observed_gradient([&](const auto& spec) {
-    const auto watched = [&](const auto& q, const auto& k, const auto& v, auto use) {
-      const auto keys = chosen(k.extent[2]);
-      auto map = unwritten<double>({q.extent[0], q.extent[1], q.extent[2], 5});
-      auto out = unwritten<double>({q.extent[0], q.extent[1], q.extent[2], v.extent[3]});
-      columns some(keys, map.in());
-      attend(spec, q.in(), k.in(), v.in(), {.out = out.in(), .observe = &some});
-      use(some, map);
-    };
-    check_observed_gradient(
-        spec,
-        [&](const auto& q, const auto& k, const auto& v) {
-          double sum = 0;
-          watched(q, k, v, [&](const auto&, const auto& map) {
-            for (std::size_t i = 0; i < map.data.size(); ++i) sum += weigh(i) * map.data[i];
-          });
-          return sum;
-        },
-        [&](const auto& q, const auto& k, const auto& v, auto use) {
-          watched(q, k, v, [&](const auto& some, auto g) {
-            for (std::size_t i = 0; i < g.data.size(); ++i) g.data[i] = weigh(i);
-            use(columns::gradient(some, g.in()));
-          });
-        });
-  });
+  each_observed_gradient([](const auto& spec) { check_columns_gradient(spec, chosen); });
 }
 
 TEST_CASE("columns refuse what does not fit, before anything is written") {

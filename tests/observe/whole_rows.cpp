@@ -5,12 +5,11 @@
 #include <heed/heads/talking.hpp>
 #include <heed/normalizer/entmax.hpp>
 #include <heed/normalizer/stick_breaking.hpp>
-#include <heed/observe/columns.hpp>
 #include <heed/observe/row_entropy.hpp>
 #include <heed/observe/row_top.hpp>
 #include <heed/score/contextual.hpp>
 
-#include "support/observed.hpp"
+#include "support/columns_gradient.hpp"
 
 namespace heed::test {
 
@@ -94,31 +93,8 @@ TEST_CASE("observers see the scores of whole rows") {
 TEST_CASE("gradients of what observers return of whole rows") {
   const auto mixed = random<double>({1, 1, 4, 4}, 5), kernel = random<double>({1, 4, 3, 5}, 7),
              later = random<double>({1, 4, 2, 3}, 8);
-  const std::vector<index> keys{13, 0, 7};
-  const auto weigh = [](std::size_t i) { return std::cos(1.0 + 0.7 * double(i)); };
-  const auto check = [&](const auto& spec) {
-    const auto watched = [&](const auto& q, const auto& k, const auto& v, auto use) {
-      auto map = unwritten<double>({q.extent[0], q.extent[1], q.extent[2], 3});
-      auto out = unwritten<double>({q.extent[0], q.extent[1], q.extent[2], v.extent[3]});
-      columns some(keys, map.in());
-      attend(spec, q.in(), k.in(), v.in(), {.out = out.in(), .observe = &some});
-      use(some, map);
-    };
-    check_observed_gradient(
-        spec,
-        [&](const auto& q, const auto& k, const auto& v) {
-          double sum = 0;
-          watched(q, k, v, [&](const auto&, const auto& map) {
-            for (std::size_t i = 0; i < map.data.size(); ++i) sum += weigh(i) * map.data[i];
-          });
-          return sum;
-        },
-        [&](const auto& q, const auto& k, const auto& v, auto use) {
-          watched(q, k, v, [&](const auto& some, auto g) {
-            for (std::size_t i = 0; i < g.data.size(); ++i) g.data[i] = weigh(i);
-            use(columns::gradient(some, g.in()));
-          });
-        });
+  const auto check = [](const auto& spec) {
+    check_columns_gradient(spec, [](index) { return std::vector<index>{13, 0, 7}; });
   };
   check(attention{.mask = causal{}, .normalizer = stick_breaking{true}});
   check(attention{.mask = causal{}, .weights = talking{mixed.in(), mixed.in()}});
