@@ -55,9 +55,9 @@ struct edge_call {
   engine& random;
   test::graph g;
   index heads, depth, width;
-  element type;  // of what decides the type that is computed in
-  double spread = 1;
   bool in_double = false;  // whatever may be of any type
+  element type;            // of what decides the type that is computed in
+  double spread = 1;
   workspace scratch{};
 
   explicit edge_call(engine& bits, bool square = false, index largest_hub = 2100)

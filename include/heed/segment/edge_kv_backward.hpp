@@ -51,7 +51,7 @@ template <class T, class Arch> struct edge_kv_by_destination {
     const index depth = p.depth(), width = p.width(), heads = p.heads();
     const T scale = static_cast<T>(p.scale());
     for (index h = 0; h < heads && first < last; ++h)
-      r.delta[h] = dot<T, Arch>(r.d_out(h, node), r.out(h, node), width),
+      r.delta[h] = edge_dot<T, Arch>(r.d_out(h, node), r.out(h, node), width),
       r.top[h] = *r.lse(h, node);
     for (index e = first; e < last; ++e) {
       const index j = p.spec.graph.source(e);
@@ -60,9 +60,9 @@ template <class T, class Arch> struct edge_kv_by_destination {
       for (index h = 0; h < heads; ++h) {
         const T *const q = r.q(h, node), *const d = r.d_out(h, node), *const k = r.k(h, j);
         const T* const own = r.keys.present() ? r.keys(h, e) : nullptr;
-        T s = dot<T, Arch>(q, k, depth), dp = dot<T, Arch>(d, r.v(h, j), width);
-        if (own) s += dot<T, Arch>(q, own, depth);
-        if (r.values.present()) dp += dot<T, Arch>(d, r.values(h, e), width);
+        T s = edge_dot<T, Arch>(q, k, depth), dp = edge_dot<T, Arch>(d, r.v(h, j), width);
+        if (own) s += edge_dot<T, Arch>(q, own, depth);
+        if (r.values.present()) dp += edge_dot<T, Arch>(d, r.values(h, e), width);
         const T weight = simd::exp(T(scale * s - r.top[h]));
         const T slope = scale * weight * (dp - r.delta[h]);
         weights[e * heads + h] = weight, slopes[e * heads + h] = slope;

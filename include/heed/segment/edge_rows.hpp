@@ -58,7 +58,7 @@ template <class T, class Arch, class F> HEED_INLINE void each_channel(index coun
   for (; c < count; ++c) f(c, simd::scalar{});
 }
 
-template <class T, class Arch> HEED_INLINE T dot(const T* x, const T* y, index count) {
+template <class T, class Arch> HEED_INLINE T edge_dot(const T* x, const T* y, index count) {
   using B = simd::batch<T, Arch>;
   constexpr index W = simd::width<T, Arch>;
   B sum(T(0));

@@ -64,7 +64,7 @@ template <class T, class Arch> struct gin_pna_nodes {
       for (const reducer kind : p.spec.reducers) {
         for (index c = 0; c < depth; ++c) take(kind, to, c, d[c], share);
         if (kind == reducer::sum && p.spec.self.present())
-          self[task * p.heads() + h] += dot<T, Arch>(d, r.x(h, node), depth);
+          self[task * p.heads() + h] += edge_dot<T, Arch>(d, r.x(h, node), depth);
         d += depth;
       }
     }

@@ -65,7 +65,7 @@ HEED_INLINE T grit_edge(const T* q, const T* k, const T* factor, const T* shift,
     if (shift) e = e + simd::load<T, A>(shift + c);
     simd::store(edge + c, simd::max(zero, e));
   });
-  return dot<T, Arch>(edge, weight, depth);
+  return edge_dot<T, Arch>(edge, weight, depth);
 }
 template <class T> T clamped(T x, T bound) { return x < -bound ? -bound : x > bound ? bound : x; }
 

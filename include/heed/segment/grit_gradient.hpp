@@ -108,10 +108,10 @@ template <class T, class Arch> struct grit_by_destination : grit_slopes<T, Arch>
     const T bound = static_cast<T>(this->p().spec.bound);
     for (index h = 0; h < H && first < last; ++h) {
       const T* const d = r.d_out(h, node);
-      r.delta[h] = dot<T, Arch>(d, r.out(h, node), width), r.top[h] = *r.lse(h, node);
+      r.delta[h] = edge_dot<T, Arch>(d, r.out(h, node), width), r.top[h] = *r.lse(h, node);
       if (!this->product()) continue;
       for (index c = 0; c < D; ++c)
-        r.turned[h * D + c] = dot<T, Arch>(this->kept.value + (h * D + c) * width, d, width);
+        r.turned[h * D + c] = edge_dot<T, Arch>(this->kept.value + (h * D + c) * width, d, width);
       if (first == graph.begin(node))
         std::copy_n(r.turned + h * D, D, this->kept.turned + (node * H + h) * D);
     }
@@ -123,8 +123,8 @@ template <class T, class Arch> struct grit_by_destination : grit_slopes<T, Arch>
         const auto x = this->rows(r, h, e, node, j);
         const T score = this->edge(x, r.edge);
         const T weight = simd::exp(T(clamped(score, bound) - r.top[h]));
-        T dp = dot<T, Arch>(r.d_out(h, node), r.v(h, j), width);
-        if (u) dp += dot<T, Arch>(u, r.edge, D);
+        T dp = edge_dot<T, Arch>(r.d_out(h, node), r.v(h, j), width);
+        if (u) dp += edge_dot<T, Arch>(u, r.edge, D);
         const T slope = clamped(score, bound) == score ? weight * (dp - r.delta[h]) : T(0);
         this->kept.weights[e * H + h] = weight, this->kept.slopes[e * H + h] = slope;
         this->channels(r, x, weight, slope, u);
