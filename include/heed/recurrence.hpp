@@ -38,7 +38,6 @@
 #include <heed/recurrence/mamba_problem.hpp>
 #include <heed/recurrence/mamba_reverse.hpp>
 #include <heed/recurrence/mlstm.hpp>
-#include <heed/recurrence/packed.hpp>
 #include <heed/recurrence/pair_gradients.hpp>
 #include <heed/recurrence/pairs.hpp>
 #include <heed/recurrence/prefix_softmax.hpp>
@@ -52,6 +51,7 @@
 #include <heed/recurrence/readout/normalised.hpp>
 #include <heed/recurrence/readouts.hpp>
 #include <heed/recurrence/retention.hpp>
+#include <heed/recurrence/rows.hpp>
 #include <heed/recurrence/rwkv6.hpp>
 #include <heed/recurrence/rwkv7.hpp>
 #include <heed/recurrence/scan.hpp>

@@ -36,14 +36,14 @@ recurrent_rows rows_of(const Spec& spec, const recurrence_problem& p, const toke
     MatrixXd m(s.length, channels);
     for (index t = 0; t < s.length; ++t)
       for (index c = 0; c < channels; ++c)
-        m(t, c) = broadcast::element<double>(from, s.b, h, s.row + t, c);
+        m(t, c) = broadcast::element<double>(from, s.b, h, s.row(t), c);
     return m;
   };
   const auto rows = [&](const operand& from, index head, feature_role role, index width) {
     MatrixXd m(s.length, width);
     for (index t = 0; t < s.length; ++t) {
       std::vector<double> row(std::size_t(std::max(width, from.extent[3])));
-      simd::load_row(from.type, from.row(s.b, head, s.row + t), from.stride[3], from.extent[3],
+      simd::load_row(from.type, from.row(s.b, head, s.row(t)), from.stride[3], from.extent[3],
                      row.data());
       if (&from != &p.v)
         apply_feature<simd::scalar>(spec.feature, row.data(), from.extent[3], role);
@@ -103,15 +103,14 @@ class recurrent_expectation {
     out.data = &something;
     out.extent = {q.extent[0], heads_, q.extent[2], v.extent[3]};
     const recurrence_problem p = detail::checked_recurrence("test", spec, q, k, v, out);
-    for (index i = 0; i < p.sequences(); ++i) {
-      runs_.push_back(p.sequence(i));
+    for (index i = 0; i < p.list.count(); ++i) {
+      runs_.push_back(p.list[i]);
       for (index h = 0; h < p.heads; ++h) {
         recurrent_head_state before(p.width, p.value_depth()), after;
         if (!initial.empty()) load(initial, i, h, before);
         for (index g = 0; g < group_; ++g) {
           after = before;
-          answers_.push_back(
-              recurrent_oracle(rows_of(spec, p, p.sequence(i), h, g), after, epsilon));
+          answers_.push_back(recurrent_oracle(rows_of(spec, p, p.list[i], h, g), after, epsilon));
         }
         states_.push_back(after);
       }
@@ -134,7 +133,7 @@ class recurrent_expectation {
       for (index h = 0; h < heads_; ++h)
         for (index t = 0; t < s.length; ++t)
           for (index d = 0; d < answer(i, h).out.cols(); ++d)
-            one(get(s.b, h, s.row + t, d), answer(i, h).out(t, d), answer(i, h).allowed(t, d), type,
+            one(get(s.b, h, s.row(t), d), answer(i, h).out(t, d), answer(i, h).allowed(t, d), type,
                 where, {i, h, t, d});
     }
     CHECK(worst <= 1);

@@ -199,7 +199,7 @@ class chunk_backward : private chunk_slopes<T, Arch, Spec> {
   // dx by the feature of x, [channel], becomes dx.
   void feature(const operand& x, index head, index token, feature_role role, T* dx) {
     if constexpr (!std::is_same_v<feature_of<Spec>, none>) {
-      simd::load_row(x.type, x.row(run_.b, head, run_.row + token), x.stride[3], p_.depth(), row_);
+      simd::load_row(x.type, x.row(run_.b, head, run_.row(token)), x.stride[3], p_.depth(), row_);
       feature_backward<Arch>(spec_.feature, row_, dx, p_.depth(), role);
     }
   }

@@ -231,7 +231,7 @@ template <class T, class Arch, class Spec> class chunk_loop {
   }
   // Rows of query head g: where they belong if they can be written so, else in scratch.
   T* out(index g) const {
-    return direct_ ? static_cast<T*>(p_.out.row(run_.b, h_ * group() + g, run_.row + first_))
+    return direct_ ? static_cast<T*>(p_.out.row(run_.b, h_ * group() + g, run_.row(first_)))
                    : out_ + g * out_head_;
   }
 
@@ -308,8 +308,7 @@ template <class T, class Arch, class Spec> class chunk_loop {
           o, columns_, [f = by == T(0) ? T(0) : T(1) / by](auto x) { return x * decltype(x)(f); });
     if (!direct_)
       simd::store_row(p_.out.type, o, p_.value_depth(),
-                      p_.out.row(run_.b, h_ * group() + g, run_.row + first_ + i),
-                      p_.out.stride[3]);
+                      p_.out.row(run_.b, h_ * group() + g, run_.row(first_ + i)), p_.out.stride[3]);
   }
 
   const Spec& spec_;

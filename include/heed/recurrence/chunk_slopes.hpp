@@ -81,7 +81,7 @@ class chunk_slopes : protected chunk_states<T, Arch, Spec> {
     T* const factor = by_sum_ + g * rows_.most();
     for (index i = 0; i < rows_.count; ++i) {
       T* const row = x + i * columns_;
-      simd::load_row(d_out_.type, d_out_.row(run_.b, h_ * group() + g, run_.row + first + i),
+      simd::load_row(d_out_.type, d_out_.row(run_.b, h_ * group() + g, run_.row(first + i)),
                      d_out_.stride[3], p_.value_depth(), row);
       std::fill(row + p_.value_depth(), row + columns_, T(0));
       T by = 1;

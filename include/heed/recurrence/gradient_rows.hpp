@@ -43,7 +43,7 @@ template <class T> class gradient_rows {
              index pitch) const {
     if (!wanted() || count == 0) return;
     if (direct_ && kept_ == channels_) {
-      void* const row = to_.row(s.b, head, s.row + first);
+      void* const row = to_.row(s.b, head, s.row(first));
       if (channels_ == 1 && pitch == 1)
         return simd::store_row(to_.type, x, count, row, to_.stride[2]);
       if (pitch == channels_ && to_.stride[2] == channels_ && to_.stride[3] == 1)
@@ -72,15 +72,15 @@ template <class T> class gradient_rows {
       x = &total;
     }
     if (direct_) {
-      simd::store_row(to_.type, x, kept_, to_.row(s.b, head, s.row + i), to_.stride[3]);
+      simd::store_row(to_.type, x, kept_, to_.row(s.b, head, s.row(i)), to_.stride[3]);
     } else if (summed_) {
       double* const sum = sums_ + (s.id * heads_ + head) * kept_;
       for (index c = 0; c < kept_; ++c) sum[c] += double(x[c]);
     } else {
-      std::copy_n(x, kept_, rows_ + ((s.b * heads_ + head) * p_->tokens() + s.row + i) * kept_);
+      std::copy_n(x, kept_, rows_ + ((s.b * heads_ + head) * p_->tokens() + s.row(i)) * kept_);
     }
   }
-  index sum_count() const { return p_->sequences() * heads_ * kept_; }
+  index sum_count() const { return p_->list.count() * heads_ * kept_; }
 
   void add_up(index b, index h, index l) const {
     constexpr index strip = 64;
@@ -92,7 +92,7 @@ template <class T> class gradient_rows {
       const auto add = [&](const auto* x) {
         for (index i = 0; i < some; ++i) sum[i] += double(x[i]);
       };
-      const index items = summed_ ? p_->sequences() : p_->batch();
+      const index items = summed_ ? p_->list.count() : p_->batch();
       for (index item = 0; item < items; ++item)
         for (index g = h * sharing; g < (h + 1) * sharing; ++g) {
           if (!every && item != b) continue;

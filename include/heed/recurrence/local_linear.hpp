@@ -42,7 +42,7 @@ struct local_linear_call {
   sequence_list list;
 
   local_linear_call(const local_linear& s, const operand& q_, const operand& k_, const operand& v_)
-      : spec(s), q(q_), k(k_), v(v_), list{s.cu_seqlens, q_.extent[0], q_.extent[2]} {}
+      : spec(s), q(q_), k(k_), v(v_), list{q_.extent[0], q_.extent[2], s.cu_seqlens} {}
 
   index depth() const { return q.extent[3]; }
   index value_depth() const { return v.extent[3]; }
@@ -54,8 +54,8 @@ struct local_linear_call {
     return most;
   }
   // Rows of the keys of sequence i.
-  sequence_list::one keys(index i) const {
-    return spec.cu_seqlens.empty() ? sequence_list::one{i, 0, k.extent[2]} : list[i];
+  token_run keys(index i) const {
+    return spec.cu_seqlens.empty() ? token_run{i, 0, k.extent[2]} : list[i];
   }
   void check(const char* operation, const operand& out, const char* name) const {
     const auto broken = [&](const char* rule) {

@@ -6,6 +6,7 @@
 #include <heed/core/broadcast.hpp>
 #include <heed/core/executor.hpp>
 #include <heed/recurrence/local_linear_fit.hpp>
+#include <heed/recurrence/rows.hpp>
 #include <heed/recurrence/sequences.hpp>
 
 namespace heed::detail {
@@ -15,7 +16,7 @@ template <class T> class local_linear_rows {
   local_linear_rows(const operand& k, const operand& v, const executor_ref& executor, arena& a)
       : k_(k), v_(v) {
     const index heads = k.extent[0] * k.extent[1], n = heads * k.extent[2];
-    const bool copy_k = !rows_of<T>(k), copy_v = !rows_of<T>(v);
+    const bool copy_k = !simd::stored_as<T>(k), copy_v = !simd::stored_as<T>(v);
     a.reserve(std::size_t((copy_k ? aligned_bytes(n * k.extent[3], sizeof(T)) : 0) +
                           (copy_v ? aligned_bytes(n * v.extent[3], sizeof(T)) : 0) +
                           aligned_bytes(heads, sizeof(bool))));
@@ -28,7 +29,7 @@ template <class T> class local_linear_rows {
       finite_[task] = keys && values;
     });
   }
-  local_rows<T> rows(const sequence_list::one& at, index h) const {
+  local_rows<T> rows(const token_run& at, index h) const {
     const auto of = [&](const operand& x, const T* copied, const T*& data, index& stride) {
       stride = copied ? x.extent[3] : x.stride[2];
       data = copied ? copied + ((at.b * x.extent[1] + h) * x.extent[2] + at.first) * stride

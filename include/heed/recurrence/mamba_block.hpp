@@ -73,21 +73,21 @@ template <class T, class Arch, index Channels> class selective_block {
   }
 
   // Rows [token][channel] of u, delta or what is like them.
-  void load_rows(const operand& x, const packed_run& s, index first, index count, T* to) const {
-    for (index t = 0; t < count; ++t) load_channels(x, s.batch, s.row(first + t), to + t * pitch);
+  void load_rows(const operand& x, const token_run& s, index first, index count, T* to) const {
+    for (index t = 0; t < count; ++t) load_channels(x, s.b, s.row(first + t), to + t * pitch);
   }
-  void store_rows(const T* from, const packed_run& s, index first, index count,
+  void store_rows(const T* from, const token_run& s, index first, index count,
                   const result& x) const {
     for (index t = 0; t < count; ++t)
-      simd::store_row(x.type, from + t * pitch, block.count,
-                      channels_of(x, s.batch, s.row(first + t)), x.stride[3]);
+      simd::store_row(x.type, from + t * pitch, block.count, channels_of(x, s.b, s.row(first + t)),
+                      x.stride[3]);
   }
   void store_channels(const T* from, const result& x) const {
     if (x.present()) simd::store_row(x.type, from, block.count, channels_of(x, 0, 0), x.stride[3]);
   }
   // Fills delta, input, b, c for `count` tokens. `u` has rows of u; `raw` gets δ + bias, and may be
   // delta itself.
-  void load(const packed_run& s, index first, index count, const T* u, T* raw) {
+  void load(const token_run& s, index first, index count, const T* u, T* raw) {
     tokens = count;
     load_rows(p_.delta, s, first, count, raw);
     const bool soft = p_.spec.softplus;
@@ -100,9 +100,9 @@ template <class T, class Arch, index Channels> class selective_block {
     });
     for (index t = 0; t < count; ++t) {
       const index row = s.row(first + t);
-      simd::load_row(p_.b.type, p_.b.row(s.batch, block.group, row), p_.b.stride[3], states_,
+      simd::load_row(p_.b.type, p_.b.row(s.b, block.group, row), p_.b.stride[3], states_,
                      b + t * states_);
-      simd::load_row(p_.c.type, p_.c.row(s.batch, block.group, row), p_.c.stride[3], states_,
+      simd::load_row(p_.c.type, p_.c.row(s.b, block.group, row), p_.c.stride[3], states_,
                      c + t * states_);
     }
   }
@@ -116,7 +116,7 @@ template <class T, class Arch, index Channels> class selective_block {
   }
   // Rows to be asked for while the kernels run: rows of some channels lie apart, where no
   // prefetcher finds them. Of `all` pieces of work, `piece` is about to start.
-  void expect(std::initializer_list<operand> operands, const packed_run& s, index first,
+  void expect(std::initializer_list<operand> operands, const token_run& s, index first,
               index count) {
     wanted_ = {s, std::max<index>(first, 0), std::min(first + count, s.length)};
     asked_ = 0;
@@ -127,7 +127,7 @@ template <class T, class Arch, index Channels> class selective_block {
     const index rows = wanted_.end - wanted_.first;
     for (index t = rows * piece / all; t < rows * (piece + 1) / all; ++t)
       for (int i = 0; i < asked_; ++i)
-        simd::prefetch(channels_of(ask_[i], wanted_.run.batch, wanted_.run.row(wanted_.first + t)),
+        simd::prefetch(channels_of(ask_[i], wanted_.run.b, wanted_.run.row(wanted_.first + t)),
                        block.count * size_of(ask_[i].type));
   }
   index pieces() const { return vectors * (states_ / 4 + states_ % 4); }
@@ -165,7 +165,7 @@ template <class T, class Arch, index Channels> class selective_block {
   index states_;
   T *turned_ = nullptr, *bias_ = nullptr;
   struct {
-    packed_run run;
+    token_run run;
     index first = 0, end = 0;
   } wanted_;
   operand ask_[6];

@@ -26,7 +26,7 @@ template <class T, class Arch> class selective_forward {
 
   void run(const executor_ref& executor, workspace& memory) {
     const channel_blocks blocks{p_.channels(), p_.groups(), channels};
-    const packed_sequences sequences = p_.sequences();
+    const sequence_list sequences = p_.sequences();
     const index count = blocks.count();
     memory.crew(executor.workers());
     executor.for_each(count * sequences.count(), [&](index task, index worker) {
@@ -36,7 +36,7 @@ template <class T, class Arch> class selective_forward {
   }
 
  private:
-  void one(const packed_run& s, index id, const channel_block& which, arena& from) const {
+  void one(const token_run& s, index id, const channel_block& which, arena& from) const {
     block_type x(p_);
     from.reserve(static_cast<std::size_t>(x.bytes() + x.table_bytes() + block_type::row_bytes()));
     x.take(from);

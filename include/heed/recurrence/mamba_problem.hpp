@@ -3,7 +3,7 @@
 #pragma once
 
 #include <heed/core/check.hpp>
-#include <heed/recurrence/packed.hpp>
+#include <heed/recurrence/sequences.hpp>
 #include <heed/recurrence/state.hpp>
 
 namespace heed {
@@ -40,9 +40,7 @@ struct selective_problem {
   index channels() const { return u.extent[3]; }
   index states() const { return b.extent[3]; }
   index groups() const { return b.extent[1]; }
-  packed_sequences sequences() const {
-    return {u.extent[0], tokens(), spec.cu_seqlens, spec.reverse};
-  }
+  sequence_list sequences() const { return {u.extent[0], tokens(), spec.cu_seqlens, spec.reverse}; }
   // h of a channel is a row.
   state_format format() const {
     return {.kind = "mamba", .heads = 1, .rows = channels(), .columns = states()};

@@ -111,7 +111,7 @@ template <class T, class Arch> class selective_backward {
   }
 
   void sequence(block_type& x, index id, index block, const scratch& w, T* da) const {
-    const packed_run s = sequences_[id];
+    const token_run s = sequences_[id];
     const index table = p_.states() * pitch, count = (s.length + most - 1) / most;
     x.load_state(initial_ ? initial_->head(id, 0) : nullptr, w.states);
     for (index k = 0; k + 1 < count; ++k) {
@@ -136,7 +136,7 @@ template <class T, class Arch> class selective_backward {
 
   bool gated() const { return p_.spec.gate.present(); }
 
-  void begin_tokens(block_type& x, const packed_run& s, index first, index tokens,
+  void begin_tokens(block_type& x, const token_run& s, index first, index tokens,
                     const scratch& w) const {
     x.load_rows(p_.u, s, first, tokens, w.u);
     x.load(s, first, tokens, w.u, w.raw);
@@ -154,7 +154,7 @@ template <class T, class Arch> class selective_backward {
   }
 
   // The tokens loaded, forward and back. `before`: the states before them.
-  void replay(const block_type& x, const packed_run& s, index first, index block, const scratch& w,
+  void replay(const block_type& x, const token_run& s, index first, index block, const scratch& w,
               const T* before, T* da) const {
     index piece = 0;
     for_states(p_.states(), [&]<int R>(index n, std::integral_constant<int, R>) {
@@ -174,7 +174,7 @@ template <class T, class Arch> class selective_backward {
         back(tile, x.a + at, before + at, w.decays, w.kept, w.dy + v, w.g + at, to);
       }
       for (index t = 0; t < x.tokens; ++t) {
-        const index row = s.batch * p_.tokens() + s.row(first + t);
+        const index row = s.b * p_.tokens() + s.row(first + t);
         const index to = (block * rows_ + row) * p_.states() + n;
         sum_lanes<R>(w.db + t * R * W, db_ + to);
         sum_lanes<R>(w.dc + t * R * W, dc_ + to);
@@ -188,7 +188,7 @@ template <class T, class Arch> class selective_backward {
   }
 
   // Of the numbers a channel: D, then the bias.
-  void finish_tokens(const block_type& x, const packed_run& s, index first, index tokens,
+  void finish_tokens(const block_type& x, const token_run& s, index first, index tokens,
                      const scratch& w, T* learned) const {
     const bool soft = p_.spec.softplus;
     const auto load = [](const T* p) HEED_INLINE_LAMBDA { return simd::load<T, Arch>(p); };
@@ -242,7 +242,7 @@ template <class T, class Arch> class selective_backward {
   recurrent_state<T>& d_state_;
   const selective_scan_gradients& to_;
   channel_blocks blocks_;
-  packed_sequences sequences_;
+  sequence_list sequences_;
   index rows_, shares_, longest_ = 0, learned_ = 0;
   T *da_ = nullptr, *db_ = nullptr, *dc_ = nullptr;
 };

@@ -17,7 +17,9 @@
 #include <heed/core/executor.hpp>
 #include <heed/core/workspace.hpp>
 #include <heed/recurrence/prefix_weights.hpp>
+#include <heed/recurrence/rows.hpp>
 #include <heed/recurrence/sequences.hpp>
+#include <heed/recurrence/state.hpp>
 
 namespace heed {
 
@@ -63,7 +65,7 @@ HEED_NOINLINE void prefix_softmax_any(const char* operation, const prefix_softma
                                       const workspace_ref& scratch) {
   using weights = prefix_weights<T, Arch>;
   constexpr index block = weights::block, part = 256;  // channels of a task
-  const sequence_list list{spec.cu_seqlens, v.extent[0], v.extent[2]};
+  const sequence_list list{v.extent[0], v.extent[2], spec.cu_seqlens};
   check_prefix_softmax(operation, s, v, out, "out", list);
   claim_state(operation, state, prefix_format(v), list.count());
   const index H = v.extent[1], depth = v.extent[3];
@@ -90,7 +92,7 @@ HEED_NOINLINE void prefix_softmax_any(const char* operation, const prefix_softma
       using byte = typename std::remove_cvref_t<decltype(x)>::byte;
       return static_cast<byte*>(x.row(at.b, h, at.first + l)) + c * x.stride[3] * size_of(x.type);
     };
-    const bool v_there = rows_of<T>(v), out_there = rows_of<T>(out);
+    const bool v_there = simd::stored_as<T>(v), out_there = simd::stored_as<T>(out);
     weights now;
     for (index l = 0, some; l < at.length; l += some) {
       some = std::min(block, at.length - l);

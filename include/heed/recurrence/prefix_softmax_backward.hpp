@@ -94,7 +94,7 @@ HEED_NOINLINE void prefix_softmax_backward(const prefix_softmax& spec, const ope
                                            const executor_ref& executor,
                                            const workspace_ref& scratch) {
   constexpr const char* operation = "heed::scan_backward(prefix_softmax)";
-  const sequence_list list{spec.cu_seqlens, v.extent[0], v.extent[2]};
+  const sequence_list list{v.extent[0], v.extent[2], spec.cu_seqlens};
   check_prefix_softmax(operation, s, v, d_out, "d_out", list);
   const auto wanted = [&](const char* name, const result& x, const extents& like) {
     if (x.present() && x.extent != like)

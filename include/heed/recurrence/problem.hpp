@@ -3,7 +3,7 @@
 // what is wrong with it.
 #pragma once
 
-#include <heed/core/offsets.hpp>
+#include <heed/recurrence/sequences.hpp>
 #include <heed/recurrence/spec.hpp>
 #include <heed/recurrence/state.hpp>
 #include <heed/simd/feature.hpp>
@@ -25,28 +25,18 @@ template <class Spec> inline constexpr bool reads_before = requires(const Spec& 
 template <class Spec>
 inline constexpr bool sums_keys = requires { requires readout_of<Spec>::sums_keys; };
 
-struct token_run {
-  index b = 0, row = 0, length = 0, id = 0;  // id: which sequence of the state
-};
-
 struct recurrence_problem {
   operand q, k, v;
   result out;
   index heads = 0;  // of the state: those of k or of v
   index width = 0;  // key channels of the state
-  std::span<const int> cu;
+  sequence_list list;
 
   index batch() const { return q.extent[0]; }
   index tokens() const { return q.extent[2]; }
   index depth() const { return q.extent[3]; }
   index value_depth() const { return v.extent[3]; }
   index group() const { return heads > 0 ? out.extent[1] / heads : 0; }
-  index sequences() const { return cu.empty() ? batch() : index(cu.size()) - 1; }
-  token_run sequence(index i) const {
-    if (cu.empty()) return {i, 0, tokens(), i};
-    const index first = cu[std::size_t(i)];
-    return {0, first, cu[std::size_t(i + 1)] - first, i};
-  }
   // The head of x that head h of the state, or of the output, goes with.
   static index head_of(const operand& x, index h, index heads) { return h / (heads / x.extent[1]); }
 };
@@ -75,10 +65,7 @@ inline void check_recurrence(const char* operation, const recurrence_problem& p)
   if (work &&
       (!p.q.present() || !p.k.present() || (v[3] > 0 && (!p.v.present() || !p.out.present()))))
     broken("q, k, v and out must not be null");
-  if (!p.cu.empty()) {
-    if (q[0] != 1) broken("packed sequences have a batch of 1");
-    check::offsets(operation, "cu_seqlens", p.cu, q[2]);
-  }
+  p.list.check(operation);
 }
 
 // What each policy demands of the call.
@@ -136,7 +123,7 @@ recurrence_problem checked_recurrence(const char* operation, const Spec& spec, c
                        .out = out,
                        .heads = std::max(k.extent[1], v.extent[1]),
                        .width = feature_width(spec.feature, q.extent[3]),
-                       .cu = spec.cu_seqlens};
+                       .list = {q.extent[0], q.extent[2], spec.cu_seqlens}};
   check_recurrence(operation, p);
   check_policies(operation, spec, p);
   return p;

@@ -17,7 +17,7 @@ HEED_NOINLINE void scan_any(const char* operation, bool by_token, const Spec& sp
   const recurrence_problem p = checked_recurrence(operation, spec, q, k, v, out);
   recurrent_state<T> zero;
   recurrent_state<T>& state = carried ? *carried : zero;
-  claim_state(operation, state, format_of<Spec>(p), p.sequences());
+  claim_state(operation, state, format_of<Spec>(p), p.list.count());
   using loop = chunk_loop<T, Arch, Spec>;
   const index most = by_token ? 1 : loop::tokens_at_once(spec, p.width);
   arena_size size;
@@ -25,14 +25,14 @@ HEED_NOINLINE void scan_any(const char* operation, bool by_token, const Spec& sp
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
   memory.crew(executor.workers(), size.bytes());
-  executor.for_each(p.sequences() * p.heads, [&](index task, index worker) {
+  executor.for_each(p.list.count() * p.heads, [&](index task, index worker) {
     arena& from = memory.worker(worker);
     from.reserve(0);
-    const token_run s = p.sequence(task / p.heads);
+    const token_run s = p.list[task / p.heads];
     loop(spec, p, most, from)
         .run(s, task % p.heads, state.head(s.id, task % p.heads), state.tokens(s.id));
   });
-  for (index i = 0; i < p.sequences(); ++i) state.tokens(i) += p.sequence(i).length;
+  p.list.add_tokens(state);
 }
 
 }  // namespace detail

@@ -36,18 +36,18 @@ HEED_NOINLINE void scan_backward_any(const Spec& spec, const operand& q, const o
           "from: bounded, or normalised without epsilon");
   }
   const state_format format = format_of<Spec>(p);
-  check_state(operation, "the initial state", initial, format, p.sequences());
-  check_state(operation, "the gradient by the final state", d_final, format, p.sequences());
+  check_state(operation, "the initial state", initial, format, p.list.count());
+  check_state(operation, "the gradient by the final state", d_final, format, p.list.count());
   if (to.d_initial_state)
     check_state(operation, "the gradient by the initial state", to.d_initial_state, format,
-                p.sequences());
+                p.list.count());
   gradient_targets<T> targets = checked_gradients<T>(operation, spec, p, to);
 
   const auto given = [](const recurrent_state<T>* s) { return s && !s->empty() ? s : nullptr; };
   initial = given(initial), d_final = given(d_final);
   if (to.d_initial_state) {
     if (to.d_initial_state->empty())
-      *to.d_initial_state = recurrent_state<T>(format, p.sequences());
+      *to.d_initial_state = recurrent_state<T>(format, p.list.count());
   }
   using loop = chunk_backward<T, Arch, Spec>;
   const index most = loop::tokens_at_once(spec);
@@ -60,10 +60,10 @@ HEED_NOINLINE void scan_backward_any(const Spec& spec, const operand& q, const o
   memory.shared().reserve(shared.bytes());
   targets.for_each([&](gradient_rows<T>& x) { x.take(memory.shared()), x.start(); });
 
-  executor.for_each(p.sequences() * p.heads, [&](index task, index worker) {
+  executor.for_each(p.list.count() * p.heads, [&](index task, index worker) {
     arena& from = memory.worker(worker);
     from.reserve(0);
-    const token_run s = p.sequence(task / p.heads);
+    const token_run s = p.list[task / p.heads];
     const index h = task % p.heads;
     loop(spec, p, d_out, targets, most, segment, from)
         .run(s, h, initial ? initial->head(s.id, h) : nullptr, initial ? initial->tokens(s.id) : 0,

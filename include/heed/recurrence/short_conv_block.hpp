@@ -99,14 +99,14 @@ template <class T, class Arch> class short_conv_block {
 
   // Rows [first, first + count) of a sequence, the state's before its inputs; a null state is
   // zeros.
-  void load(const operand& x, const packed_run& s, const T* state, index first, index count,
+  void load(const operand& x, const token_run& s, const T* state, index first, index count,
             T* to) const {
     const index before = p_.width() - 1;
     for (index i = 0; i < count; ++i, to += pitch) {
       const index row = first + i;
       if (row >= before) {
-        simd::load_row(x.type, channels_of(x, s.batch, at.head, s.first + row - before),
-                       x.stride[3], at.count, to);
+        simd::load_row(x.type, channels_of(x, s.b, at.head, s.first + row - before), x.stride[3],
+                       at.count, to);
         pad(to, at.count);
       } else if (state) {
         std::copy_n(state + row * p_.channels() + at.first, at.count, to);
@@ -117,9 +117,9 @@ template <class T, class Arch> class short_conv_block {
     }
   }
   // A token's row will be needed.
-  void ask(const operand& x, const packed_run& s, index t) const {
+  void ask(const operand& x, const token_run& s, index t) const {
     if (x.present() && x.stride[3] == 1)
-      simd::prefetch(channels_of(x, s.batch, at.head, s.first + t), at.count * size_of(x.type));
+      simd::prefetch(channels_of(x, s.b, at.head, s.first + t), at.count * size_of(x.type));
   }
   conv_taps<T, Arch> filter() const { return {w, bias, pitch, p_.width(), vectors}; }
   void pad(T* row, index from) const { std::fill(row + from, row + vectors, T(0)); }

@@ -35,7 +35,7 @@ template <class T, class Arch> class short_conv_forward {
   static bool plain(const operand& x) { return x.type == element_of<T>::value && x.stride[3] == 1; }
 
   void one(index id, index first, const typename block_type::place& at, arena& from) const {
-    const packed_run s = sequences_[id];
+    const token_run s = sequences_[id];
     const index end = std::min(first + block_type::tokens, s.length), before = p_.width() - 1;
     if (first >= end) return;
     block_type x(p_);
@@ -54,35 +54,35 @@ template <class T, class Arch> class short_conv_forward {
       const T* in = rows;
       index stride = pitch;
       if (read && t >= before)
-        in = static_cast<const T*>(x.channels_of(p_.x, s.batch, at.head, s.first + t - before)),
+        in = static_cast<const T*>(x.channels_of(p_.x, s.b, at.head, s.first + t - before)),
         stride = p_.x.stride[2];
       else
         x.load(p_.x, s, state, t, count + before, rows);
       T* to = y;
       index to_stride = pitch;
       if (write)
-        to = static_cast<T*>(x.channels_of(out_, s.batch, at.head, s.first + t)),
+        to = static_cast<T*>(x.channels_of(out_, s.b, at.head, s.first + t)),
         to_stride = out_.stride[2];
       const auto run = p_.spec.silu ? &convolve<T, Arch, true> : &convolve<T, Arch, false>;
       const conv_ahead ahead{in == rows ? 0 : most, write ? most : 0};
       run(x.filter(), in, stride, count, to, to_stride, ahead);
       for (index i = 0; !write && i < count; ++i)
         simd::store_row(out_.type, y + i * pitch, at.count,
-                        x.channels_of(out_, s.batch, at.head, s.first + t + i), out_.stride[3]);
+                        x.channels_of(out_, s.b, at.head, s.first + t + i), out_.stride[3]);
     }
   }
 
   // The last inputs become the state; of a short sequence only some of them are new.
   void move_on(index id) {
-    const packed_run s = sequences_[id];
+    const token_run s = sequences_[id];
     const index rows = p_.width() - 1, channels = p_.channels();
     const index kept = std::max<index>(rows - s.length, 0);
     for (index h = 0; h < p_.heads(); ++h) {
       T* const to = state_.head(id, h);
       std::copy_n(to + (rows - kept) * channels, kept * channels, to);
       for (index i = kept; i < rows; ++i)
-        simd::load_row(p_.x.type, p_.x.row(s.batch, h, s.first + s.length - rows + i),
-                       p_.x.stride[3], channels, to + i * channels);
+        simd::load_row(p_.x.type, p_.x.row(s.b, h, s.first + s.length - rows + i), p_.x.stride[3],
+                       channels, to + i * channels);
     }
     state_.tokens(id) += s.length;
   }
@@ -90,7 +90,7 @@ template <class T, class Arch> class short_conv_forward {
   const short_conv_problem& p_;
   const result& out_;
   recurrent_state<T>& state_;
-  packed_sequences sequences_;
+  sequence_list sequences_;
   index longest_ = 0;
 };
 

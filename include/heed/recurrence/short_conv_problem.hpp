@@ -3,7 +3,7 @@
 #pragma once
 
 #include <heed/core/check.hpp>
-#include <heed/recurrence/packed.hpp>
+#include <heed/recurrence/sequences.hpp>
 #include <heed/recurrence/state.hpp>
 
 namespace heed {
@@ -37,7 +37,7 @@ struct short_conv_problem {
   index tokens() const { return x.extent[2]; }
   index channels() const { return x.extent[3]; }
   index width() const { return spec.weight.extent[3]; }
-  packed_sequences sequences() const { return {x.extent[0], tokens(), spec.cu_seqlens}; }
+  sequence_list sequences() const { return {x.extent[0], tokens(), spec.cu_seqlens}; }
   state_format format() const {
     return {.kind = "short_conv", .heads = heads(), .rows = width() - 1, .columns = channels()};
   }

@@ -95,7 +95,7 @@ template <class T, class Arch> class short_conv_backward {
   // Rows [first, end) of a sequence, and what reaches the sums that they are part of.
   void piece(const block_type& x, index id, index first, index end, const scratch& w,
              T* sum) const {
-    const packed_run s = sequences_[id];
+    const token_run s = sequences_[id];
     const index token = std::max<index>(first - before_, 0), last = std::min(end, s.length);
     const index head = x.at.head, lead = first - before_;  // the token of w.e's first row
     std::fill_n(w.e, (end - lead) * pitch, T(0));
@@ -122,14 +122,13 @@ template <class T, class Arch> class short_conv_backward {
                     first_ + ((id * p_.heads() + head) * before_ + i) * p_.channels() + x.at.first);
       else if (to_.dx.present())
         simd::store_row(to_.dx.type, d, x.at.count,
-                        x.channels_of(to_.dx, s.batch, head, s.first + i - before_),
-                        to_.dx.stride[3]);
+                        x.channels_of(to_.dx, s.b, head, s.first + i - before_), to_.dx.stride[3]);
     }
   }
 
   // e holds the sum, where SiLU asks for it, and becomes what reaches it.
-  void reach(const block_type& x, const packed_run& s, index t, T* row, T* e) const {
-    simd::load_row(d_out_.type, x.channels_of(d_out_, s.batch, x.at.head, s.first + t),
+  void reach(const block_type& x, const token_run& s, index t, T* row, T* e) const {
+    simd::load_row(d_out_.type, x.channels_of(d_out_, s.b, x.at.head, s.first + t),
                    d_out_.stride[3], x.at.count, row);
     x.pad(row, x.at.count);
     if (t + most < s.length) {  // of the next piece
@@ -192,7 +191,7 @@ template <class T, class Arch> class short_conv_backward {
   const operand& d_out_;
   recurrent_state<T>& d_state_;
   const short_conv_gradients& to_;
-  packed_sequences sequences_ = p_.sequences();
+  sequence_list sequences_ = p_.sequences();
   index before_ = p_.width() - 1, blocks_ = p_.heads() * block_type::blocks(p_);
   index learned_ = (p_.width() + 1) * pitch, cut_ = 0, shares_ = 0;
   T *sums_ = nullptr, *first_ = nullptr;

@@ -124,6 +124,16 @@ void claim_state(const char* operation, recurrent_state<T>& state, const state_f
   check_state(operation, state, format, batch);
   if (state.empty()) state = recurrent_state<T>(format, batch);
 }
+// The gradient of a state has the shape of a state; an empty one is zero.
+template <class T>
+void claim_state_gradient(const char* operation, recurrent_state<T>& gradient,
+                          const state_format& format, index batch) {
+  const bool fresh = gradient.empty();
+  claim_state(operation, gradient, format, batch);
+  if (fresh && format.logarithm)
+    for (index b = 0; b < batch; ++b)
+      for (index h = 0; h < format.heads; ++h) gradient.side(b, h)[format.side - 1] = 0;
+}
 
 }  // namespace detail
 

@@ -17,7 +17,9 @@
 
 #include <heed/core/broadcast.hpp>
 #include <heed/core/executor.hpp>
+#include <heed/recurrence/rows.hpp>
 #include <heed/recurrence/sequences.hpp>
+#include <heed/recurrence/state.hpp>
 #include <heed/recurrence/titans_block.hpp>
 #include <heed/simd/exp2.hpp>
 
@@ -40,7 +42,7 @@ struct titans_call {
   sequence_list list;
 
   titans_call(const titans& s, const operand& q_, const operand& k_, const operand& v_)
-      : spec(s), q(q_), k(k_), v(v_), list{s.cu_seqlens, v_.extent[0], v_.extent[2]} {}
+      : spec(s), q(q_), k(k_), v(v_), list{v_.extent[0], v_.extent[2], s.cu_seqlens} {}
 
   index depth() const { return k.extent[3]; }
   index heads() const { return k.extent[1]; }

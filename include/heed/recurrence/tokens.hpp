@@ -48,7 +48,7 @@ template <class T, class Arch, class Spec> class token_rows {
   // left out where nothing is read.
   void load(const token_run& s, index h, index first, index tokens, T& m, bool read = true) {
     count = tokens, padded = whole(tokens);
-    const index row = s.row + first;
+    const index row = s.row(first);
     for (index g = 0; g < group() && read; ++g)
       queries(
           s.b,
@@ -84,7 +84,7 @@ template <class T, class Arch, class Spec> class token_rows {
            index tokens) const {
     const index head = recurrence_problem::head_of(x, h, heads);
     for (index i = 0; i < std::min(tokens, s.length - first); ++i)
-      simd::prefetch(x.row(s.b, head, s.row + first + i), x.extent[3] * size_of(x.type));
+      simd::prefetch(x.row(s.b, head, s.row(first + i)), x.extent[3] * size_of(x.type));
   }
 
   index count = 0, padded = 0;
