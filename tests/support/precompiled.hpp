@@ -3,7 +3,9 @@
 // a test says itself what it takes from there.
 #pragma once
 
+#if defined(__x86_64__)
 #include <immintrin.h>
+#endif
 
 #include <Eigen/Core>
 #include <algorithm>
