@@ -7,6 +7,8 @@
 #pragma once
 
 #include <heed/attention/backward_rows.hpp>
+#include <heed/attention/head_rows.hpp>
+#include <heed/attention/in_flight.hpp>
 
 namespace heed::detail {
 
@@ -22,16 +24,13 @@ template <class T> struct backward_panel {
 };
 
 // One kv head in flight.
-template <class T> struct share_sums {
+template <class T> struct shared_head {
   sequence s;
   index kv = 0;
-  span* touched = nullptr;  // keys that a share has sums of
-  T* sums = nullptr;        // [share][key][channel]: dK and dV
-
-  void locate(std::byte* memory, index touched_bytes) {
-    touched = reinterpret_cast<span*>(memory);
-    sums = reinterpret_cast<T*>(memory + touched_bytes);
-  }
+  rows_of_head<T> rows;
+  unsigned char* finite = nullptr;  // by piece, keys as well; where some pairs are hidden
+  span* touched = nullptr;          // keys that a share has sums of
+  T* sums = nullptr;                // [share][key][channel]: dK and dV
 };
 
 template <class T, class Arch, class Spec> struct backward_shares : backward_rows<T, Arch, Spec> {
@@ -58,7 +57,47 @@ template <class T, class Arch, class Spec> struct backward_shares : backward_row
     shares_ = std::clamp<index>((simd::shape<T, Arch>::tasks + heads - 1) / heads, 1, most_shares);
     shares_ = std::clamp<index>(count, 1, shares_);
   }
-  T* sums_of(const share_sums<T>& d, index share) const {
+  // What a head in flight takes.
+  template <class Rows> index head_bytes(const Rows& rows) const {
+    return rows.bytes() + aligned_bytes(rows.pieces(), 1) + touched_bytes + shares_ * sum_bytes_;
+  }
+  // `wave` heads at a time, laid out from `memory` on: keys and values as rows, visit(count, at)
+  // with at(i) the i-th of `count` heads, then the shares added.
+  template <bool Hides, class Rows, class Visit>
+  void each_wave(const Rows& rows, std::byte* memory, index wave, const executor_ref& executor,
+                 workspace& scratch, const Visit& visit) {
+    const index pieces = rows.pieces();
+    for (index first = 0; first < rows.heads(); first += wave) {
+      const index count = std::min(wave, rows.heads() - first);
+      const auto at = [&](index i) {
+        std::byte* const start = memory + i * head_bytes(rows);
+        std::byte* const flags = start + rows.bytes();
+        std::byte* const touched = flags + aligned_bytes(pieces, 1);
+        shared_head<T> x{};
+        x.s = rows.item(first + i), x.kv = rows.kv_head(first + i);
+        x.rows = rows.located(x.s, x.kv, start);
+        x.finite = reinterpret_cast<unsigned char*>(flags);
+        x.touched = reinterpret_cast<span*>(touched);
+        x.sums = reinterpret_cast<T*>(touched + touched_bytes);
+        return x;
+      };
+      executor.for_each(count * pieces, [&](index i, index) {
+        const shared_head<T> x = at(i / pieces);
+        rows.prepare(x.rows, x.s, x.kv, i % pieces);
+        if constexpr (Hides) x.finite[i % pieces] = rows.finite(x.rows, x.s, i % pieces);
+      });
+      visit(count, at);
+      // Tasks with common sums of learned numbers go one after another.
+      const index turns = sums_.any() ? 1 : count * pieces;
+      executor.for_each(turns, [&](index turn, index worker) {
+        for (index i = turn; i < count * pieces; i += turns) {
+          const shared_head<T> x = at(i / pieces);
+          finish_keys(x, rows.keys_of(x.s, i % pieces), scratch.worker(worker));
+        }
+      });
+    }
+  }
+  T* sums_of(const shared_head<T>& d, index share) const {
     return d.sums + share * sum_bytes_ / index(sizeof(T));
   }
   // The sums of a share begin at zero as far as it reaches.
@@ -114,7 +153,7 @@ template <class T, class Arch, class Spec> struct backward_shares : backward_row
   }
 
   // The shares of some keys added, back through `.key` and `.value`.
-  void finish_keys(const share_sums<T>& d, span keys, arena& scratch) {
+  void finish_keys(const shared_head<T>& d, span keys, arena& scratch) {
     scratch.reserve(0);
     T* const staged = scratch.take<T>(staging() + sum_width_);
     T* const grad = staged;

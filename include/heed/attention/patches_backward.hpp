@@ -21,7 +21,6 @@
 #pragma once
 
 #include <heed/attention/backward_shares.hpp>
-#include <heed/attention/in_flight.hpp>
 #include <heed/attention/patches.hpp>
 #include <heed/score/gradient.hpp>
 
@@ -32,7 +31,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
   using forward = patches<T, Arch, Spec>;
   using tuned = simd::shape<T, Arch>;
   using base::q_, base::v_, base::depth, base::value_depth, base::row_width, base::staging;
-  using base::shares_, base::sum_bytes_, base::sum_width_, base::touched_bytes;
+  using base::shares_, base::sum_width_;
   using base::spec_, base::p_, base::x_, base::g_, base::replay_, base::sums_, base::store;
   using base::W, base::widest, base::own;
   using typename base::B;
@@ -59,13 +58,12 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
         rows_(spec, p),
         group_(p.shape.group()) {
     base::cut(plan_.count());
-    flag_bytes_ = hides ? aligned_bytes(rows_.pieces(), 1) : 0;
   }
 
   void run(const executor_ref& executor, workspace& scratch) {
-    const index heads = p_.shape.batch * p_.shape.kv_heads, workers = executor.workers();
-    const index size = rows_.bytes() + flag_bytes_ + touched_bytes + shares_ * sum_bytes_;
-    const index wave = heads_in_reverse<T, Arch>(size, heads, workers);
+    const index workers = executor.workers();
+    const index size = this->head_bytes(rows_);
+    const index wave = heads_in_reverse<T, Arch>(size, rows_.heads(), workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size + sums_.bytes()));
     std::byte* const memory = scratch.shared().data();
     sums_.start(memory + wave * size);
@@ -77,37 +75,16 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
                                 aligned_bytes(staging() + sum_width_, sizeof(T)));
     scratch.crew(workers, static_cast<std::size_t>(task));
 
-    for (index first = 0; first < heads; first += wave) {
-      const index count = std::min(wave, heads - first), pieces = rows_.pieces();
-      const auto at = [&](index i) {
-        std::byte* const source = memory + i * size;
-        head x{};
-        x.s = rows_.item(first + i), x.kv = rows_.kv_head(first + i);
-        x.rows = rows_.located(x.s, x.kv, source);
-        x.finite = reinterpret_cast<unsigned char*>(source + rows_.bytes());
-        x.locate(source + rows_.bytes() + flag_bytes_, touched_bytes);
-        return x;
-      };
-      executor.for_each(count * pieces, [&](index i, index) {
-        const head x = at(i / pieces);
-        rows_.prepare(x.rows, x.s, x.kv, i % pieces);
-        if constexpr (hides) x.finite[i % pieces] = rows_.finite(x.rows, x.s, i % pieces);
-      });
+    const auto visit_all = [&](index count, const auto& at) {
       executor.for_each(count * shares_, [&](index i, index worker) {
         visit(at(i / shares_), i % shares_, scratch.worker(worker));
       });
-      executor.for_each(count * pieces, [&](index i, index worker) {
-        const head x = at(i / pieces);
-        this->finish_keys(x, rows_.keys_of(x.s, i % pieces), scratch.worker(worker));
-      });
-    }
+    };
+    this->template each_wave<hides>(rows_, memory, wave, executor, scratch, visit_all);
   }
 
  private:
-  struct head : share_sums<T> {
-    rows_of_head<T> rows;
-    unsigned char* finite;  // by piece, keys as well
-  };
+  using head = shared_head<T>;
   struct panel : backward_panel<T> {
     index h = 0, lane = 0;
   };
@@ -268,7 +245,7 @@ template <class T, class Arch, class Spec> class patches_backward : backward_sha
 
   plan plan_;
   head_type rows_;
-  index group_, flag_bytes_ = 0;
+  index group_;
 };
 
 }  // namespace heed::detail

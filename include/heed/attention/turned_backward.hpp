@@ -17,8 +17,6 @@
 
 #include <heed/attention/backward_shares.hpp>
 #include <heed/attention/block_members.hpp>
-#include <heed/attention/head_rows.hpp>
-#include <heed/attention/in_flight.hpp>
 #include <heed/score/gradient.hpp>
 #include <heed/simd/listed_lanes.hpp>
 
@@ -29,7 +27,7 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
   using tuned = simd::shape<T, Arch>;
   using lists = decltype(Spec::mask);
   using base::q_, base::v_, base::depth, base::value_depth, base::row_width, base::staging;
-  using base::shares_, base::sum_bytes_, base::sum_width_, base::touched_bytes;
+  using base::shares_, base::sum_width_;
   using base::spec_, base::p_, base::x_, base::g_, base::replay_, base::sums_, base::store;
   using base::W, base::widest;
   using typename base::B;
@@ -61,10 +59,9 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
   }
 
   void run(const executor_ref& executor, workspace& scratch) {
-    const index heads = p_.shape.batch * p_.shape.kv_heads, workers = executor.workers();
+    const index heads = rows_.heads(), workers = executor.workers();
     if (heads == 0) return;
-    const index finite_bytes = aligned_bytes(rows_.pieces(), 1);
-    const index size = rows_.bytes() + finite_bytes + touched_bytes + shares_ * sum_bytes_;
+    const index size = this->head_bytes(rows_);
     const index wave = heads_in_reverse<T, Arch>(size, heads, workers);
     const index all = heads * ranges();
     arena& shared = scratch.shared();
@@ -86,30 +83,12 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
                                  aligned_bytes(staging() + sum_width_, sizeof(T)));
     scratch.crew(workers, static_cast<std::size_t>(bytes));
 
-    for (index first = 0; first < heads; first += wave) {
-      const index count = std::min(wave, heads - first), pieces = rows_.pieces();
-      const auto at = [&](index i) {
-        std::byte* const start = memory + i * size;
-        head x{};
-        x.s = rows_.item(first + i), x.kv = rows_.kv_head(first + i);
-        x.rows = rows_.located(x.s, x.kv, start);
-        x.finite = reinterpret_cast<unsigned char*>(start + rows_.bytes());
-        x.locate(start + rows_.bytes() + finite_bytes, touched_bytes);
-        return x;
-      };
-      executor.for_each(count * pieces, [&](index i, index) {
-        const head x = at(i / pieces);
-        rows_.prepare(x.rows, x.s, x.kv, i % pieces);
-        if constexpr (masks) x.finite[i % pieces] = rows_.finite(x.rows, x.s, i % pieces);
-      });
+    const auto visit_all = [&](index count, const auto& at) {
       executor.for_each(count * shares_, [&](index i, index worker) {
         visit(at(i / shares_), i % shares_, scratch.worker(worker));
       });
-      executor.for_each(count * pieces, [&](index i, index worker) {
-        const head x = at(i / pieces);
-        this->finish_keys(x, rows_.keys_of(x.s, i % pieces), scratch.worker(worker));
-      });
-    }
+    };
+    this->template each_wave<masks>(rows_, memory, wave, executor, scratch, visit_all);
   }
 
  private:
@@ -118,10 +97,7 @@ template <class T, class Arch, class Spec> class turned_backward : backward_shar
   static constexpr bool masks = members::masks, scores = has_score<Spec>;
   using head_type = head_rows<T, Arch, Spec, masks>;
 
-  struct head : share_sums<T> {
-    rows_of_head<T> rows;
-    unsigned char* finite;  // by piece, keys as well
-  };
+  using head = shared_head<T>;
   struct task : backward_panel<T> {
     T *q_lanes = nullptr, *d_out_lanes = nullptr, *dq_lanes = nullptr;  // rows of the range
     T *max_lanes = nullptr, *sum_lanes = nullptr, *delta_lanes = nullptr;

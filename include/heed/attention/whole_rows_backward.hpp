@@ -25,7 +25,7 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
   using base = backward_shares<T, Arch, Spec>;
   using base::q_, base::v_, base::depth, base::value_depth, base::row_width, base::staging;
   using base::spec_, base::p_, base::x_, base::g_, base::replay_, base::sums_, base::store;
-  using base::sum_width_, base::sum_bytes_, base::shares_, base::touched_bytes;
+  using base::sum_width_, base::shares_;
   using base::W, base::widest;
   using of_rows = row_weights<T, Arch, Spec>;
   using block = typename of_rows::block;
@@ -54,12 +54,8 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
     if (heads == 0) return;
     // kv heads that a task reads; query heads that share them, one block at a time.
     const index each = mixes ? kv_heads : 1, parts = mixes ? 1 : p_.shape.group();
-    const index workers = executor.workers(), pieces = head_rows_.pieces();
-    const index finite = aligned_bytes(pieces, 1);
-    const index size = head_rows_.bytes() + finite + touched_bytes + shares_ * sum_bytes_;
-    const index wave =
-        each * std::clamp<index>(simd::shape<T, Arch>::in_flight / std::max<index>(each * size, 1),
-                                 std::min(workers, heads / each), std::max<index>(heads / each, 1));
+    const index workers = executor.workers(), size = this->head_bytes(head_rows_);
+    const index wave = each * heads_in_reverse<T, Arch>(each * size, heads / each, workers);
     scratch.shared().reserve(static_cast<std::size_t>(wave * size + sums_.bytes()));
     std::byte* const memory = scratch.shared().data();
     sums_.start(memory + wave * size);
@@ -69,20 +65,7 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
     const index bytes = std::max(static_cast<index>(need.bytes()),
                                  aligned_bytes(staging() + sum_width_, sizeof(T)));
     scratch.crew(workers, static_cast<std::size_t>(bytes));
-    for (index first = 0; first < heads; first += wave) {
-      const index count = std::min(wave, heads - first), units = count / each;
-      const auto at = [&](index i) {
-        std::byte* const start = memory + i * size;
-        head d{};
-        d.s = head_rows_.item(first + i), d.kv = head_rows_.kv_head(first + i);
-        d.rows = head_rows_.located(d.s, d.kv, start);
-        d.finite = reinterpret_cast<unsigned char*>(start + head_rows_.bytes());
-        d.locate(start + head_rows_.bytes() + finite, touched_bytes);
-        return d;
-      };
-      executor.for_each(count * pieces,
-                        [&](index i, index) { prepare(at(i / pieces), i % pieces); });
-      // Tasks with common sums of learned numbers go one after another.
+    const auto visit_all = [&](index count, const auto& at) {
       const auto visit_task = [&](index i, index unit, index worker) {
         arena& own_memory = scratch.worker(worker);
         own_memory.reserve(0);
@@ -90,27 +73,20 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
         take(own_memory, t);
         visit([&](index n) { return at(i / shares_ * each + n); }, i % shares_, parts, unit, t);
       };
-      const index tasks = units * shares_, turns = sums_.any() ? simd::most_units : tasks;
+      // Tasks with common sums of learned numbers go one after another.
+      const index tasks = count / each * shares_;
+      const index turns = sums_.any() ? simd::most_units : tasks;
       executor.for_each(turns, [&](index turn, index worker) {
         for (index i = turn; i < tasks; i += turns) visit_task(i, sums_.any() ? turn : 0, worker);
       });
-      const index in_turn = sums_.any() ? 1 : count * pieces;
-      executor.for_each(in_turn, [&](index turn, index worker) {
-        for (index i = turn; i < count * pieces; i += in_turn) {
-          const head d = at(i / pieces);
-          this->finish_keys(d, head_type::keys_of(d.s, i % pieces), scratch.worker(worker));
-        }
-      });
-    }
+    };
+    this->template each_wave<masks>(head_rows_, memory, wave, executor, scratch, visit_all);
     sums_.deliver();
   }
 
  private:
   using head_type = head_rows<T, Arch, Spec, masks>;
-  struct head : share_sums<T> {
-    rows_of_head<T> rows;
-    unsigned char* finite;  // by piece, keys as well
-  };
+  using head = shared_head<T>;
   struct task {
     block b;
     T* d_lse = nullptr;
@@ -118,10 +94,6 @@ class whole_rows_backward : backward_shares<T, Arch, Spec> {
     backward_panel<T> p{};      // of one head at a time
   };
 
-  void prepare(const head& d, index i) const {
-    head_rows_.prepare(d.rows, d.s, d.kv, i);
-    if constexpr (masks) d.finite[i] = head_rows_.finite(d.rows, d.s, i);
-  }
   template <class Memory> void take(Memory& memory, task& t) const {
     const index lanes = rows_.lanes(), heads = rows_.heads();
     rows_.take(memory, t.b, squares - of_rows::squares);
