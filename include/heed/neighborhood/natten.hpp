@@ -14,8 +14,7 @@
 // the window of one of them; `dilation` d takes every d-th token; a causal axis sees nothing behind
 // the query. window = stride is block attention, window = size attention to everything. Cost:
 // pixels times window. Throws if an axis is empty, or unless 1 <= stride <= window and window *
-// dilation <= size. Hassani et al., Neighborhood Attention Transformer; Faster Neighborhood
-// Attention; Generalized Neighborhood Attention.
+// dilation <= size.
 // Hassani et al., Neighborhood Attention Transformer, 2022; dilated 2022, fused 2024, strided 2025.
 #pragma once
 
@@ -77,7 +76,7 @@ struct neighborhood {
       if (a.size < 1) broken(n, "is empty");
       if (a.dilation < 1) broken(n, "has a dilation below 1");
       if (a.stride < 1 || a.stride > a.window) broken(n, "must have 1 <= stride <= window");
-      if (a.window * a.dilation > a.size)
+      if (a.window > a.size / a.dilation)
         broken(n, "is shorter than its window times its dilation");
     }
     if (shape.queries != tokens() || shape.keys != tokens() || shape.offset != 0)
