@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
+#include <heed/observe/columns.hpp>
 #include <heed/reference/observe/columns.hpp>
 
-#include "support/columns_gradient.hpp"
+#include "support/observed.hpp"
 
 namespace heed::test {
 
@@ -65,10 +66,6 @@ TEST_CASE("columns have the same bits for any number of threads") {
            crew);
     return map.data;
   });
-}
-
-TEST_CASE("the gradient of columns") {
-  each_observed_gradient([](const auto& spec) { check_columns_gradient(spec, chosen); });
 }
 
 TEST_CASE("columns refuse what does not fit, before anything is written") {

@@ -79,37 +79,6 @@ TEST_CASE("group_mass has the same bits for any number of threads") {
   });
 }
 
-TEST_CASE("group_mass's gradient") {
-  const auto weigh = [](std::size_t i) { return std::cos(1.0 + 0.7 * double(i)); };
-  const auto check = [&](const auto& spec) {
-    const auto watched = [&](const auto& q, const auto& k, const auto& v, auto use) {
-      const auto labels = labelled(k.extent[2]);
-      auto pi = unwritten<double>({q.extent[0], q.extent[1], q.extent[2], groups});
-      auto out = unwritten<double>({q.extent[0], q.extent[1], q.extent[2], v.extent[3]});
-      group_mass mass(labels, pi.in());
-      attend(spec, q.in(), k.in(), v.in(), {.out = out.in(), .observe = &mass});
-      use(mass, pi);
-    };
-    check_observed_gradient(
-        spec,
-        [&](const auto& q, const auto& k, const auto& v) {
-          double sum = 0;
-          watched(q, k, v, [&](const auto&, const auto& pi) {
-            for (std::size_t i = 0; i < pi.data.size(); ++i) sum += weigh(i) * pi.data[i];
-          });
-          return sum;
-        },
-        [&](const auto& q, const auto& k, const auto& v, auto use) {
-          watched(q, k, v, [&](const auto& mass, auto g) {
-            for (std::size_t i = 0; i < g.data.size(); ++i) g.data[i] = weigh(i);
-            use(group_mass::gradient(mass, g.in()));
-          });
-        });
-  };
-  each_observed_gradient(check);
-  check(attention{.mask = causal{}, .normalizer = sigmoid{}});
-}
-
 TEST_CASE("group_mass refuses what does not fit, before anything is written") {
   const auto q = random<float>({1, 2, 3, 4}, 1);
   tensor<> out({1, 2, 3, 4}, 7.f), pi({1, 2, 3, 2}, 7.f), wrong({1, 2, 4, 2});

@@ -61,29 +61,6 @@ TEST_CASE("relative_mass has the same bits for any number of threads") {
   });
 }
 
-TEST_CASE("relative_mass's gradient") {
-  const auto weigh = [](std::size_t i) { return std::cos(1.0 + 0.7 * double(i)); };
-  const auto check = [&](const auto& spec) {
-    check_observed_gradient(
-        spec,
-        [&](const auto& q, const auto& k, const auto& v) {
-          double sum = 0;
-          watched(spec, 2, q, k, v, [&](const auto&, const auto& pi) {
-            for (std::size_t i = 0; i < pi.data.size(); ++i) sum += weigh(i) * pi.data[i];
-          });
-          return sum;
-        },
-        [&](const auto& q, const auto& k, const auto& v, auto use) {
-          watched(spec, 2, q, k, v, [&](const auto& mass, auto g) {
-            for (std::size_t i = 0; i < g.data.size(); ++i) g.data[i] = weigh(i);
-            use(relative_mass::gradient(mass, g.in()));
-          });
-        });
-  };
-  each_observed_gradient(check);
-  check(attention{.mask = causal{}, .normalizer = sigmoid{}});
-}
-
 TEST_CASE("relative_mass refuses what does not fit, before anything is written") {
   const auto q = random<float>({1, 2, 3, 4}, 1);
   tensor<> out({1, 2, 3, 4}, 7.f), even({1, 2, 3, 4}, 7.f), tall({1, 2, 4, 3}, 7.f),

@@ -27,16 +27,6 @@ template <class T> void agrees() {
   });
 }
 
-template <class Spec>
-tensor<double> entropies(const Spec& spec, const tensor<double>& q, const tensor<double>& k,
-                         const tensor<double>& v) {
-  auto h = unwritten<double>({q.extent[0], q.extent[1], q.extent[2], 1});
-  auto out = unwritten<double>({q.extent[0], q.extent[1], q.extent[2], v.extent[3]});
-  row_entropy entropy(h.in());
-  attend(spec, q.in(), k.in(), v.in(), {.out = out.in(), .observe = &entropy});
-  return h;
-}
-
 }  // namespace
 
 TEST_CASE("row_entropy is that of the reference") {
@@ -89,28 +79,6 @@ TEST_CASE("row_entropy has the same bits for any number of threads") {
     attend(attention{.mask = causal{}}, q.in(), k.in(), v.in(),
            {.out = out.in(), .observe = &entropy}, crew);
     return h.data;
-  });
-}
-
-TEST_CASE("row_entropy's gradient") {
-  each_observed_gradient([](const auto& spec) {
-    const auto weigh = [](std::size_t i) { return std::cos(1.0 + 0.7 * double(i)); };
-    check_observed_gradient(
-        spec,
-        [&](const auto& q, const auto& k, const auto& v) {
-          const auto h = entropies(spec, q, k, v);
-          double sum = 0;
-          for (std::size_t i = 0; i < h.data.size(); ++i) sum += weigh(i) * h.data[i];
-          return sum;
-        },
-        [&](const auto& q, const auto& k, const auto& v, auto use) {
-          auto h = unwritten<double>({q.extent[0], q.extent[1], q.extent[2], 1}), g = h;
-          for (std::size_t i = 0; i < g.data.size(); ++i) g.data[i] = weigh(i);
-          auto out = unwritten<double>({q.extent[0], q.extent[1], q.extent[2], v.extent[3]});
-          row_entropy entropy(h.in());
-          attend(spec, q.in(), k.in(), v.in(), {.out = out.in(), .observe = &entropy});
-          use(row_entropy::gradient(entropy, g.in()));
-        });
   });
 }
 

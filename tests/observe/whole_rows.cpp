@@ -9,7 +9,7 @@
 #include <heed/observe/row_top.hpp>
 #include <heed/score/contextual.hpp>
 
-#include "support/columns_gradient.hpp"
+#include "support/observer_gradients.hpp"
 
 namespace heed::test {
 
