@@ -3,14 +3,14 @@
 # What including heed costs a user: seconds to compile small files, best of five, one core, against
 # the budgets. Run it on a quiet machine.
 #
-#   cmake/compile_time.sh [--strict] [--runs N] [--part core|eigen|more] [COMPILER]
+#   cmake/compile_time.sh [--strict] [--runs N] [--part core|kernels|eigen|more] [COMPILER]
 #
 # CXXFLAGS holds the flags, -O2 -march=native by default; EIGEN the folder of Eigen's headers. Exits
 # with 1 over budget if --strict is given, with 3 if a file does not compile.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
-strict=0 runs=5 parts='core eigen more' compiler=${CXX:-c++}
+strict=0 runs=5 parts='core kernels eigen more' compiler=${CXX:-c++}
 while [ $# -gt 0 ]; do
   case $1 in
     --strict) strict=1 ;;
@@ -94,6 +94,15 @@ for part in $parts; do
       unit "$file" attention/attend.hpp '.mask = heed::causal{}'
       best "$file"
       row 'heed/attention/attend.hpp, one attend' "$least" 4000
+      ;;
+    kernels)
+      unit "$file" kernels.hpp '.mask = heed::causal{}'
+      sed -i '1i #include <heed/attention/attend.hpp>' "$file"
+      best "$file"
+      row 'the same where heed/kernels.hpp is compiled elsewhere' "$least" 3000
+      printf '#define HEED_COMPILE_KERNELS\n#include <heed/kernels.hpp>\n' >"$file"
+      best "$file"
+      row 'heed/kernels.hpp, once a program' "$least" 0
       ;;
     eigen)
       echo '#include <unsupported/Eigen/CXX11/Tensor>' >"$file"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// What nearly every test includes and nobody edits, precompiled (HEED_PRECOMPILE). Nothing of heed:
-// a test says itself what it takes from there.
+// What nearly every test includes and nobody edits, precompiled (HEED_PRECOMPILE). Of heed only the
+// kernels, beside this file: a test says itself what it takes from there.
 #pragma once
 
 #if defined(__x86_64__)

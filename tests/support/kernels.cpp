@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: BSL-1.0
+#define HEED_COMPILE_KERNELS
+#include <heed/kernels.hpp>
