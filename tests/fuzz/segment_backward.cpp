@@ -1,28 +1,36 @@
 // SPDX-License-Identifier: BSL-1.0
-// Gradients of dot products, graph attention and softmax along edges.
+// Gradients of dot products, with rows of edges too, graph attention and softmax along edges.
 #include <heed/segment/dot_backward.hpp>
+#include <heed/segment/edge_kv_backward.hpp>
 #include <heed/segment/gatv2_backward.hpp>
 #include <heed/segment/softmax_backward.hpp>
+#include <tuple>
 
 #include "fuzz/segment.hpp"
 #include "fuzz/slopes.hpp"
 
 namespace heed::fuzz {
 
-static void dot_call(engine& random) {
+// Dot products along edges. draw(c): two operands more, some(spec): where they go, each in half of
+// the calls.
+template <class Gradients, class Spec, class Draw, class Some>
+static void product_call(engine& random, const char* name, Spec spec, const Draw& draw,
+                         const Some& some) {
   edge_call c = draw_slopes(random);
+  auto [one, other] = draw(c);
   learned q("q", c.random, c.rows(c.nodes(), c.depth)),
       k("k", c.random, c.rows(c.sources(), c.depth)),
-      v("v", c.random, c.rows(c.sources(), c.width)), bias("bias", c.random, c.table(c.edges())),
-      null("null", c.random, c.table(c.nodes(), true));
-  segment_dot spec{.graph = c.graph()};
+      v("v", c.random, c.rows(c.sources(), c.width)), first("first", c.random, std::move(one)),
+      second("second", c.random, std::move(other));
+  spec.graph = c.graph();
   std::vector<learned*> all{&q, &k, &v};
-  if (one_in(random, 2)) spec.bias = bias.in(), all.push_back(&bias);
-  if (one_in(random, 2)) spec.null = null.in(), all.push_back(&null);
+  const auto [to_first, to_second] = some(spec);
+  if (one_in(random, 2)) to_first = first.in(), all.push_back(&first);
+  if (one_in(random, 2)) to_second = second.in(), all.push_back(&second);
   if (one_in(random, 3)) spec.scale = uniform(random, 0.01, 0.5);
   const memory d_out = c.rows(c.nodes(), c.width);
   memory out = c.written(c.nodes(), c.width), lse = c.written(c.nodes(), 1);
-  INFO("dot " << c.describe());
+  INFO(name << " " << c.describe());
   const auto loss = [&] {
     attend_edges(spec, q.in(), k.in(), v.in(), {.out = out.write(), .lse = lse.write()});
     return product(out, d_out);
@@ -30,9 +38,11 @@ static void dot_call(engine& random) {
   const transposed by(c.graph(), c.sources());
   check_slopes(c.random, all, curve::smooth, loss,
                [&](const executor_ref& executor, const workspace_ref& scratch) {
-                 segment_dot_gradients to{.dq = q.to(), .dk = k.to(), .dv = v.to()};
-                 if (spec.bias.present()) to.spec.bias = bias.to();
-                 if (spec.null.present()) to.spec.null = null.to();
+                 Gradients to{.dq = q.to(), .dk = k.to(), .dv = v.to()};
+                 const auto [d_first, d_second] = some(to.spec);
+                 const auto [is_first, is_second] = some(spec);
+                 if (is_first.present()) d_first = first.to();
+                 if (is_second.present()) d_second = second.to();
                  attend_edges_backward(spec, by, q.in(), k.in(), v.in(), {out.read(), lse.read()},
                                        d_out.read(), to, executor, scratch);
                });
@@ -116,7 +126,16 @@ static void softmax_call(engine& random) {
 
 TEST_CASE("gradients along edges") {
   fuzz_rounds("segment backward", [](engine& random) {
-    dot_call(random);
+    product_call<segment_dot_gradients>(
+        random, "dot", segment_dot{},
+        [](edge_call& c) { return std::pair(c.table(c.edges()), c.table(c.nodes(), true)); },
+        [](auto& of) { return std::tie(of.bias, of.null); });
+    product_call<edge_kv_gradients>(
+        random, "edge_kv", edge_kv{},
+        [](edge_call& c) {
+          return std::pair(c.rows(c.edges(), c.depth), c.rows(c.edges(), c.width));
+        },
+        [](auto& of) { return std::tie(of.keys, of.values); });
     gat_call(random, "gat", gat{}, [](auto& to, const auto& a, const auto& b) {
       return to.target = a, to.source = b, true;
     });

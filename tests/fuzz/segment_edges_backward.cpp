@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// Gradients of operators with rows of edges, and of aggregation.
-#include <heed/segment/edge_kv_backward.hpp>
+// Gradients of operators that write rows of edges, and of aggregation.
 #include <heed/segment/gated_gcn.hpp>
 #include <heed/segment/gated_gcn_backward.hpp>
 #include <heed/segment/gin_pna.hpp>
@@ -12,36 +11,6 @@
 #include "fuzz/slopes.hpp"
 
 namespace heed::fuzz {
-
-static void edge_kv_call(engine& random) {
-  edge_call c = draw_slopes(random);
-  learned q("q", c.random, c.rows(c.nodes(), c.depth)),
-      k("k", c.random, c.rows(c.sources(), c.depth)),
-      v("v", c.random, c.rows(c.sources(), c.width)),
-      keys("keys", c.random, c.rows(c.edges(), c.depth)),
-      values("values", c.random, c.rows(c.edges(), c.width));
-  edge_kv spec{.graph = c.graph()};
-  std::vector<learned*> all{&q, &k, &v};
-  if (one_in(random, 2)) spec.keys = keys.in(), all.push_back(&keys);
-  if (one_in(random, 2)) spec.values = values.in(), all.push_back(&values);
-  if (one_in(random, 3)) spec.scale = uniform(random, 0.01, 0.5);
-  const memory d_out = c.rows(c.nodes(), c.width);
-  memory out = c.written(c.nodes(), c.width), lse = c.written(c.nodes(), 1);
-  INFO("edge_kv " << c.describe());
-  const auto loss = [&] {
-    attend_edges(spec, q.in(), k.in(), v.in(), {.out = out.write(), .lse = lse.write()});
-    return product(out, d_out);
-  };
-  const transposed by(c.graph(), c.sources());
-  check_slopes(c.random, all, curve::smooth, loss,
-               [&](const executor_ref& executor, const workspace_ref& scratch) {
-                 edge_kv_gradients to{.dq = q.to(), .dk = k.to(), .dv = v.to()};
-                 if (spec.keys.present()) to.spec.keys = keys.to();
-                 if (spec.values.present()) to.spec.values = values.to();
-                 attend_edges_backward(spec, by, q.in(), k.in(), v.in(), {out.read(), lse.read()},
-                                       d_out.read(), to, executor, scratch);
-               });
-}
 
 static void grit_call(engine& random) {
   edge_call c = draw_slopes(random);
@@ -156,9 +125,9 @@ static void gin_pna_call(engine& random) {
       true);
 }
 
-TEST_CASE("gradients of operators with rows of edges") {
+TEST_CASE("gradients of operators that write rows of edges") {
   fuzz_rounds("segment edges backward", [](engine& random) {
-    edge_kv_call(random), grit_call(random), gated_gcn_call(random), gin_pna_call(random);
+    grit_call(random), gated_gcn_call(random), gin_pna_call(random);
   });
 }
 
