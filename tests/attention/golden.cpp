@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // The engine against ONNX Runtime (float) and NumPy (double); tests/golden holds both.
-#include "support/golden.hpp"
+#include "support/golden_tensors.hpp"
 
 #include <heed/attention/attend.hpp>
 #include <heed/kv/extra.hpp>
@@ -35,21 +35,12 @@
 namespace heed::test {
 namespace {
 
-// [B,H,L,D] of a golden tensor, whose absent leading axes are 1.
-template <class T> tensor<T> as_tensor(const golden_tensor& x) {
-  extents e{1, 1, 1, 1};
-  std::copy(x.shape.rbegin(), x.shape.rend(), e.rbegin());
-  tensor<T> t(e);
-  std::transform(x.data.begin(), x.data.end(), t.data.begin(), [](double y) { return T(y); });
-  return t;
-}
-
 // The tolerance is that of a sum of D terms, once for each program that rounds.
 template <class T, class Spec>
 void agrees(const Spec& spec, const golden_tensor& q, const golden_tensor& k,
             const golden_tensor& v, const golden_tensor& expected, double c) {
-  const auto x = as_tensor<T>(q), y = as_tensor<T>(k), z = as_tensor<T>(v),
-             want = as_tensor<T>(expected);
+  const auto x = tensor_of<T>(q), y = tensor_of<T>(k), z = tensor_of<T>(v),
+             want = tensor_of<T>(expected);
   auto out = unwritten<T>(want.extent);
   attend(spec, x.in(), y.in(), z.in(), out.in());
   double largest = 0;
@@ -73,7 +64,7 @@ void check_onnx(const golden_case& c) {
   if (c.has("causal")) mask = causal{};
   if (c.has("window")) mask = mask && heed::window{.left = index(c["window"].scalar()) - 1};
   tensor<float> allowed({0, 0, 0, 0}), added({0, 0, 0, 0});
-  if (c.has("allowed")) allowed = as_tensor<float>(c["allowed"]), mask = mask && flags(allowed);
+  if (c.has("allowed")) allowed = tensor_of<float>(c["allowed"]), mask = mask && flags(allowed);
   std::vector<int> keys;
   if (c.has("lengths")) {
     for (const std::ptrdiff_t n : c["lengths"].integers()) keys.push_back(int(n));
@@ -82,7 +73,7 @@ void check_onnx(const golden_case& c) {
   any_score score;
   if (c.has("softcap")) score = softcap{c["softcap"].scalar()};
   any_score biased;
-  if (c.has("bias")) added = as_tensor<float>(c["bias"]), biased = bias{added.in()};
+  if (c.has("bias")) added = tensor_of<float>(c["bias"]), biased = bias{added.in()};
   rope turn;
   if (c.has("rotary")) turn.by = rotations::plain(index(c["rotary"].scalar()));
   if (c.scalar_or("interleaved", 0) != 0) turn.pairs = rope_pairs::interleaved;
@@ -125,7 +116,7 @@ TEST_CASE("ONNX Runtime: Attention, GroupQueryAttention, MultiHeadAttention") {
 
 TEST_CASE("NumPy: normalizers") {
   const golden_case c = golden("normalizer/all");
-  const auto allowed = as_tensor<float>(c["allowed"]);
+  const auto allowed = tensor_of<float>(c["allowed"]);
   const auto with = [&](const std::string& name, const auto& normalizer) {
     INFO(name);
     const attention spec{.mask = flags(allowed), .normalizer = normalizer};
@@ -173,7 +164,7 @@ TEST_CASE("NumPy: similarities") {
 
 TEST_CASE("NumPy: extra slots and packed sequences") {
   const golden_case slots = golden("extra/slots");
-  const auto k = as_tensor<double>(slots["k_extra"]), v = as_tensor<double>(slots["v_extra"]);
+  const auto k = tensor_of<double>(slots["k_extra"]), v = tensor_of<double>(slots["v_extra"]);
   agrees<double>(attention{.mask = causal{}, .extra = extra_slots{k.in(), v.in()}}, slots["q"],
                  slots["k"], slots["v"], slots["out"], 4);
 

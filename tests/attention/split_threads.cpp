@@ -14,23 +14,11 @@
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include "support/catch.hpp"
+#include "support/executors.hpp"
 #include "support/tensor.hpp"
 
 namespace heed::test {
 namespace {
-
-// One thread that plays many workers, tasks in a shuffled order.
-struct shuffled {
-  index crew;
-  unsigned seed;
-  index workers() const { return crew; }
-  template <class F> void for_each(index n, F&& f) const {
-    std::vector<index> order(static_cast<std::size_t>(n));
-    std::iota(order.begin(), order.end(), index{0});
-    std::shuffle(order.begin(), order.end(), std::mt19937(seed));
-    for (index task : order) f(task, (task * 7 + 3) % crew);
-  }
-};
 
 // Sequences of very different lengths: some heads have many ranges, some one, some none.
 paged_kv filled(const kv_formats& formats) {

@@ -21,8 +21,8 @@
 #include <heed/reference/normalizer/topk.hpp>
 
 #include "support/exact.hpp"
+#include "support/executors.hpp"
 #include "support/operands.hpp"
-#include "support/shuffled.hpp"
 
 namespace heed::test {
 

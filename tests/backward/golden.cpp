@@ -5,25 +5,17 @@
 #include <heed/score/bias.hpp>
 
 #include "support/exact.hpp"
-#include "support/golden.hpp"
+#include "support/golden_tensors.hpp"
 
 namespace heed::test {
 namespace {
-
-template <class T> tensor<T> as_tensor(const golden_tensor& x) {
-  extents e{1, 1, 1, 1};
-  std::copy(x.shape.rbegin(), x.shape.rend(), e.rbegin());
-  tensor<T> t(e);
-  std::transform(x.data.begin(), x.data.end(), t.data.begin(), [](double y) { return T(y); });
-  return t;
-}
 
 // Sums of D, Dv and of all rows or keys, of terms of the size of the largest gradient.
 template <class T>
 void check_tensor(const std::string& name, const tensor<T>& got, const golden_tensor& golden,
                   index terms) {
   INFO(name);
-  const auto want = as_tensor<double>(golden);
+  const auto want = tensor_of<double>(golden);
   double largest = 1;
   for (const double x : want.data) largest = std::max(largest, std::abs(x));
   REQUIRE(got.extent == want.extent);
@@ -34,8 +26,8 @@ void check_tensor(const std::string& name, const tensor<T>& got, const golden_te
 
 template <class T, class Spec>
 void check_case(const golden_case& c, const Spec& spec, const spec_gradients<Spec>& to) {
-  const auto q = as_tensor<T>(c["q"]), k = as_tensor<T>(c["k"]), v = as_tensor<T>(c["v"]),
-             d_out = as_tensor<T>(c["d_out"]);
+  const auto q = tensor_of<T>(c["q"]), k = tensor_of<T>(c["k"]), v = tensor_of<T>(c["v"]),
+             d_out = tensor_of<T>(c["d_out"]);
   auto dq = unwritten<T>(q.extent), dk = unwritten<T>(k.extent), dv = unwritten<T>(v.extent);
   attend_backward(spec, q.in(), k.in(), v.in(), {}, d_out.in(),
                   {.dq = dq.in(), .dk = dk.in(), .dv = dv.in(), .spec = to});
@@ -52,7 +44,7 @@ template <class T> void check_libtorch() {
     ++seen;
     const auto with = [&](const auto& mask) {
       if (!c.has("bias")) return check_case<T>(c, attention{.mask = mask}, {});
-      const auto b = as_tensor<T>(c["bias"]);
+      const auto b = tensor_of<T>(c["bias"]);
       auto db = unwritten<T>(b.extent);
       check_case<T>(c, attention{.mask = mask, .score = bias{b.in()}}, {.score = {db.in()}});
       check_tensor("d_bias", db, c["d_bias"], c["q"].shape[2] * c["q"].shape[1]);

@@ -9,20 +9,11 @@
 #include <heed/score/alibi.hpp>
 
 #include "support/backward_call.hpp"
+#include "support/remainders.hpp"
 
 namespace heed::test {
 
 namespace {
-
-struct remainders {
-  index by, tokens;
-  static constexpr bool exact = false;
-  bool operator()(const position& at) const { return at.q % by == at.k % by; }
-  index patches() const { return by; }
-  template <class F> void patch(index i, F emit) const {
-    for (; i < tokens; i += by) emit(i);
-  }
-};
 
 // make(mask) gives a specification.
 template <class T, class M, class Make>

@@ -13,6 +13,7 @@
 #include <unsupported/Eigen/CXX11/Tensor>
 
 #include "support/exact.hpp"
+#include "support/executors.hpp"
 
 using namespace heed::test;
 using heed::attention;
@@ -21,19 +22,6 @@ namespace {
 
 struct shape {
   heed::index b, h, kv, lq, lk, d, dv;
-};
-
-// One thread that plays many workers, tasks in a shuffled order.
-struct shuffled {
-  heed::index crew;
-  unsigned seed;
-  heed::index workers() const { return crew; }
-  template <class F> void for_each(heed::index n, F&& f) const {
-    std::vector<heed::index> order(static_cast<std::size_t>(n));
-    std::iota(order.begin(), order.end(), heed::index{0});
-    std::shuffle(order.begin(), order.end(), std::mt19937(seed));
-    for (heed::index task : order) f(task, (task * 7 + 3) % crew);
-  }
 };
 
 struct learned {

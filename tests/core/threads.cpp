@@ -15,42 +15,9 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/executors.hpp"
 
 namespace {
-
-// One thread that plays many workers, tasks in a shuffled order.
-struct shuffled {
-  heed::index crew;
-  unsigned seed;
-  heed::index workers() const { return crew; }
-  template <class F> void for_each(heed::index n, F&& f) const {
-    std::vector<heed::index> order(static_cast<std::size_t>(n));
-    std::iota(order.begin(), order.end(), heed::index{0});
-    std::shuffle(order.begin(), order.end(), std::mt19937(seed));
-    for (heed::index task : order) f(task, (task * 7 + 3) % crew);
-  }
-};
-
-struct reversed {
-  heed::index workers() const { return 5; }
-  template <class F> void for_each(heed::index n, F&& f) const {
-    for (heed::index i = n; i-- > 0;) f(i, i % 5);
-  }
-};
-
-// A thread of its own for every worker, tasks dealt out in turn.
-struct dealt {
-  heed::index crew;
-  heed::index workers() const { return crew; }
-  template <class F> void for_each(heed::index n, F&& f) const {
-    std::vector<std::thread> threads;
-    for (heed::index w = 0; w < crew; ++w)
-      threads.emplace_back([&f, n, w, this] {
-        for (heed::index i = w; i < n; i += crew) f(i, w);
-      });
-    for (std::thread& t : threads) t.join();
-  }
-};
 
 struct call {
   heed::extents q, k, v;
@@ -101,10 +68,10 @@ TEST_CASE("the number of threads changes no bit") {
 TEST_CASE("nor do other executors and orders of tasks") {
   for (const call& c : calls) {
     const std::vector<float> expected = c(heed::serial{});
-    CHECK(c(reversed{}) == expected);
-    CHECK(c(dealt{4}) == expected);
+    CHECK(c(heed::test::backwards{5}) == expected);
+    CHECK(c(heed::test::each_thread{4}) == expected);
     for (unsigned seed = 0; seed < 5; ++seed)
-      CHECK(c(shuffled{heed::index{1} << seed, seed}) == expected);
+      CHECK(c(heed::test::shuffled{heed::index{1} << seed, seed}) == expected);
   }
 }
 
@@ -184,7 +151,7 @@ TEST_CASE("a key is packed once a head, and only in tiles that some query sees")
   Eigen::ThreadPool pool(4);
   const Eigen::ThreadPoolDevice device(&pool, 4);
   CHECK(count(c, heed::full{}, heed::on(device)) == once);
-  CHECK(count(c, heed::causal{}, shuffled{3, 1}) == once);
+  CHECK(count(c, heed::causal{}, heed::test::shuffled{3, 1}) == once);
   CHECK(count(c, heed::causal{}, heed::serial{}) == once);
   const std::vector<int> seen = count(calls.back(), heed::first_keys{1}, heed::serial{});
   CHECK(seen.front() == 1);

@@ -14,8 +14,8 @@
 #include <heed/reference/heads/multi_token.hpp>
 
 #include "fuzz/kv_run.hpp"
+#include "support/executors.hpp"
 #include "support/operands.hpp"
-#include "support/shuffled.hpp"
 
 namespace heed::fuzz {
 

@@ -7,6 +7,7 @@
 #include <heed/reference/position/rope.hpp>
 
 #include "support/differences.hpp"
+#include "support/executors.hpp"
 
 using namespace heed::test;
 namespace mla = heed::mla;
@@ -96,13 +97,6 @@ double dot(const tensor<double>& x, const tensor<double>& y) {
   for (std::size_t i = 0; i < x.data.size(); ++i) sum += x.data[i] * y.data[i];
   return sum;
 }
-
-struct backwards {
-  heed::index workers() const { return 1; }
-  template <class F> void for_each(heed::index n, F&& f) const {
-    while (n-- > 0) f(n, heed::index{0});
-  }
-};
 
 }  // namespace
 

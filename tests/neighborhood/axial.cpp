@@ -12,6 +12,7 @@
 #include <numeric>
 
 #include "support/exact.hpp"
+#include "support/executors.hpp"
 #include "support/masks.hpp"
 #include "support/operands.hpp"
 
@@ -69,17 +70,6 @@ template <int N> void check_layouts(const axial<N>& a) {
                               layout{.broadcast = true}})
       check_lines(a, batch, how);
 }
-
-// One thread that plays many workers, tasks in a shuffled order.
-struct shuffled {
-  index workers() const { return 5; }
-  template <class F> void for_each(index n, F&& f) const {
-    std::vector<index> order(static_cast<std::size_t>(n));
-    std::iota(order.begin(), order.end(), index{0});
-    std::shuffle(order.begin(), order.end(), std::mt19937(7));
-    for (index task : order) f(task, (task * 7 + 3) % 5);
-  }
-};
 
 /// An image [B,Y,X,H,D] as the views have it.
 template <class T> view<T> interleaved(tensor<T>& x) {

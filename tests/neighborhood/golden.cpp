@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // Neighbourhood attention and its gradients against NumPy; tests/golden/neighborhood holds them.
-#include "support/golden.hpp"
+#include "support/golden_tensors.hpp"
 
 #include <heed/attention/attend_backward.hpp>
 
@@ -8,14 +8,6 @@
 
 namespace heed::test {
 namespace {
-
-template <class T> tensor<T> as_tensor(const golden_tensor& x) {
-  extents e{1, 1, 1, 1};
-  std::copy(x.shape.rbegin(), x.shape.rend(), e.rbegin());
-  tensor<T> t(e);
-  std::transform(x.data.begin(), x.data.end(), t.data.begin(), [](double y) { return T(y); });
-  return t;
-}
 
 template <int N> neighborhood<N> grid_of(const golden_tensor& axes) {
   neighborhood<N> grid;
@@ -30,7 +22,7 @@ template <int N> neighborhood<N> grid_of(const golden_tensor& axes) {
 // `terms` of the size of the largest number.
 template <class T>
 void compare(const golden_case& c, const std::string& name, const tensor<T>& got, index terms) {
-  const auto want = as_tensor<double>(c[name]);
+  const auto want = tensor_of<double>(c[name]);
   double largest = 1;
   for (const double x : want.data) largest = std::max(largest, std::abs(x));
   REQUIRE(got.extent == want.extent);
@@ -42,15 +34,15 @@ void compare(const golden_case& c, const std::string& name, const tensor<T>& got
 
 template <class T, int N> void check(const golden_case& c) {
   const neighborhood<N> grid = grid_of<N>(c["axes"]);
-  const auto q = as_tensor<T>(c["q"]), k = as_tensor<T>(c["k"]), v = as_tensor<T>(c["v"]),
-             d_out = as_tensor<T>(c["d_out"]);
+  const auto q = tensor_of<T>(c["q"]), k = tensor_of<T>(c["k"]), v = tensor_of<T>(c["v"]),
+             d_out = tensor_of<T>(c["d_out"]);
   const index d = q.extent[3], kv = k.extent[1];
   // No bias is one of zeros, no extra keys are none.
   const auto entries = relative_position_bias<N>::of(grid, {}).entries();
-  const auto table = c.has("bias") ? as_tensor<T>(c["bias"]) : tensor<T>({1, 1, entries, 1}, T(0));
-  const auto more_k = c.has("extra_k") ? as_tensor<T>(c["extra_k"]) : tensor<T>({1, kv, 0, d});
+  const auto table = c.has("bias") ? tensor_of<T>(c["bias"]) : tensor<T>({1, 1, entries, 1}, T(0));
+  const auto more_k = c.has("extra_k") ? tensor_of<T>(c["extra_k"]) : tensor<T>({1, kv, 0, d});
   const auto more_v =
-      c.has("extra_v") ? as_tensor<T>(c["extra_v"]) : tensor<T>({1, kv, 0, v.extent[3]});
+      c.has("extra_v") ? tensor_of<T>(c["extra_v"]) : tensor<T>({1, kv, 0, v.extent[3]});
   const attention spec{.mask = grid,
                        .score = relative_position_bias<N>::of(grid, table.in()),
                        .extra = extra_slots{more_k.in(), more_v.in()}};

@@ -13,22 +13,12 @@
 #include <heed/similarity/distance.hpp>
 
 #include "support/exact.hpp"
-#include "support/shuffled.hpp"
+#include "support/executors.hpp"
+#include "support/remainders.hpp"
 
 namespace heed::test {
 
 namespace {
-
-// Tokens meet those of the same remainder: patches of any size, none of them a run.
-struct remainders {
-  index by, tokens;
-  static constexpr bool exact = false;
-  bool operator()(const position& at) const { return at.q % by == at.k % by; }
-  index patches() const { return by; }
-  template <class F> void patch(index i, F emit) const {
-    for (; i < tokens; i += by) emit(i);
-  }
-};
 
 // A bias by where a key lies to its query on an image, as neighborhood/relative_position_bias.
 struct image_bias {

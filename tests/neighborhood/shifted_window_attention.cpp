@@ -7,6 +7,7 @@
 #include <heed/similarity/cosine.hpp>
 #include <numeric>
 
+#include "support/executors.hpp"
 #include "support/gradients.hpp"
 
 namespace heed::test {
@@ -14,17 +15,6 @@ namespace heed::test {
 namespace {
 
 template <class A> reference::indices list(const A& a) { return {a.begin(), a.end()}; }
-
-// One thread that plays many workers, tasks in a shuffled order.
-struct shuffled {
-  index workers() const { return 5; }
-  template <class F> void for_each(index n, F&& f) const {
-    std::vector<index> order(static_cast<std::size_t>(n));
-    std::iota(order.begin(), order.end(), index{0});
-    std::shuffle(order.begin(), order.end(), std::mt19937(7));
-    for (index task : order) f(task, (task * 7 + 3) % 5);
-  }
-};
 
 template <int N> index entries(const shifted_window<N>& m) {
   index n = 1;

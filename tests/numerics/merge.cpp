@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "support/exact.hpp"
+#include "support/executors.hpp"
 
 using namespace heed;
 using namespace heed::test;
@@ -13,14 +14,6 @@ using namespace heed::test;
 namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
-
-// Tasks in reverse: what an executor is free to do.
-struct backwards {
-  heed::index workers() const { return 1; }
-  template <class F> void for_each(heed::index n, F&& f) const {
-    while (n-- > 0) f(n, heed::index{0});
-  }
-};
 
 }  // namespace
 

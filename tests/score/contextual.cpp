@@ -11,6 +11,7 @@
 #include <heed/score/contextual.hpp>
 #include <heed/score/softcap.hpp>
 
+#include "support/executors.hpp"
 #include "support/golden_tensors.hpp"
 #include "support/gradients.hpp"
 
@@ -21,12 +22,6 @@ namespace simd = heed::simd;
 
 namespace {
 
-struct backwards {
-  heed::index workers() const { return 3; }
-  template <class F> void for_each(heed::index n, F&& f) const {
-    for (heed::index i = n; i-- > 0;) f(i, i % 3);
-  }
-};
 struct sizes {
   heed::index heads, rows, keys, d, places;
   bool shared;

@@ -2,8 +2,8 @@
 // One backward call whose outputs and scratch held NaN, to compare two ways of making it.
 #pragma once
 
+#include "support/executors.hpp"
 #include "support/gradients.hpp"
-#include "support/shuffled.hpp"
 
 namespace heed::test {
 

@@ -6,6 +6,7 @@
 #include <heed/reference/segment/graph.hpp>
 
 #include "support/exact.hpp"
+#include "support/executors.hpp"
 #include "support/graphs.hpp"
 
 namespace heed::test {
@@ -61,13 +62,5 @@ inline double product(const tensor<double>& x, const tensor<double>& y) {
   for (std::size_t i = 0; i < x.data.size(); ++i) sum += x.data[i] * y.data[i];
   return sum;
 }
-
-/// Tasks last first, each by another of three workers in turn: a result that depends on neither.
-struct backwards {
-  index workers() const { return 3; }
-  template <class F> void for_each(index n, F&& f) const {
-    for (index i = n; i-- > 0;) f(i, i % 3);
-  }
-};
 
 }  // namespace heed::test

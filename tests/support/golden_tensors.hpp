@@ -17,10 +17,13 @@ inline std::vector<golden_case> golden_family(const std::string& folder,
   return some;
 }
 
+/// [B,H,L,D], whose absent leading axes are 1.
 template <class T> tensor<T> tensor_of(const golden_tensor& x) {
-  tensor<T> y({x.shape.at(0), x.shape.at(1), x.shape.at(2), x.shape.at(3)});
-  std::transform(x.data.begin(), x.data.end(), y.data.begin(), [](double e) { return T(e); });
-  return y;
+  extents e{1, 1, 1, 1};
+  std::copy(x.shape.rbegin(), x.shape.rend(), e.rbegin());
+  tensor<T> t(e);
+  std::transform(x.data.begin(), x.data.end(), t.data.begin(), [](double y) { return T(y); });
+  return t;
 }
 
 /// Every number of `got` within `error` of those of the tensor `name`.

@@ -14,16 +14,9 @@
 #include <heed/select/routing.hpp>
 
 #include "support/exact.hpp"
+#include "support/executors.hpp"
 
 namespace heed::test {
-
-/// Tasks in reverse order, by three workers in turn.
-struct backwards {
-  index workers() const { return 3; }
-  template <class F> void for_each(index n, F&& f) const {
-    for (index i = n; i-- > 0;) f(i, i % 3);
-  }
-};
 
 struct list_shape {
   index b, h, kv, lq, lk, d, dv;

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "support/exact.hpp"
+#include "support/executors.hpp"
 
 namespace heed::test {
 
@@ -138,20 +139,6 @@ template <class T, class F> void each_observed_call(F f) {
   const std::vector<int> cu_q{0, 3, 3, 60, 110}, cu_k{0, 5, 9, 200, 210};
   run(attention{.mask = causal{}, .plan = varlen{cu_q, cu_k}}, {1, 4, 2, 110, 210, 8});
 }
-
-/// A thread of its own for every worker.
-struct each_thread {
-  index crew;
-  index workers() const { return crew; }
-  template <class F> void for_each(index n, F&& f) const {
-    std::vector<std::thread> threads;
-    for (index w = 0; w < crew; ++w)
-      threads.emplace_back([&f, n, w, this] {
-        for (index i = w; i < n; i += crew) f(i, w);
-      });
-    for (std::thread& t : threads) t.join();
-  }
-};
 
 /// make(crew) -> numbers; the same bits for 1, 2 and 16 threads.
 template <class F> void same_for_any_crew(F make) {

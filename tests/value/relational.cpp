@@ -13,6 +13,7 @@
 
 #include "support/caches.hpp"
 #include "support/differences.hpp"
+#include "support/executors.hpp"
 #include "support/golden_tensors.hpp"
 
 using namespace heed::test;
@@ -22,12 +23,6 @@ namespace reference = heed::reference;
 
 namespace {
 
-struct backwards {
-  heed::index workers() const { return 3; }
-  template <class F> void for_each(heed::index n, F&& f) const {
-    for (heed::index i = n; i-- > 0;) f(i, i % 3);
-  }
-};
 // H and R around blocks of four; panels, tiles and tasks of several; no keys; no symbols.
 struct sizes {
   heed::index b, h, kv, r, s, lq, lk, d, dr, ds, dv;

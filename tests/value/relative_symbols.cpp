@@ -13,7 +13,7 @@
 #include "support/caches.hpp"
 #include "support/differences.hpp"
 #include "support/exact.hpp"
-#include "support/shuffled.hpp"
+#include "support/executors.hpp"
 
 namespace heed::test {
 
