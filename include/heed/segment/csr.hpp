@@ -31,8 +31,8 @@ struct csr {
   constexpr index degree(index node) const { return end(node) - begin(node); }
   constexpr int source(index edge) const { return sources[static_cast<std::size_t>(edge)]; }
 
-  // Names the first offender. O(N + E).
-  void check(const char* operation, index source_nodes, edge_order order = edge_order::any) const {
+  // Degrees, for what reads nothing else. O(N).
+  void check_offsets(const char* operation) const {
     const auto text = [](index n) { return std::to_string(n); };
     if (offsets.empty())
       check::fail(operation, "offsets must hold one entry more than there are nodes: none given");
@@ -42,6 +42,13 @@ struct csr {
       if (begin(i) > end(i))
         check::fail(operation, "offsets must not decrease: offsets[" + text(i + 1) +
                                    "] = " + text(end(i)) + " after " + text(begin(i)));
+  }
+  // Names the first offender. O(N + E).
+  void check(const char* operation, index source_nodes, edge_order order = edge_order::any) const {
+    const auto text = [](index n) { return std::to_string(n); };
+    check_offsets(operation);
+    if (source_nodes < 0)
+      check::fail(operation, "there cannot be " + text(source_nodes) + " sources");
     if (offsets.back() != edges())
       check::fail(operation, "offsets must end at the number of edges, " + text(edges()) + ": " +
                                  text(offsets.back()));
@@ -52,12 +59,14 @@ struct csr {
     if (order == edge_order::any) return;
     for (index i = 0; i < nodes(); ++i)
       for (index e = begin(i) + 1; e < end(i); ++e) {
-        const auto at = " of node " + text(i) + ": edge " + text(e) + " from " + text(source(e));
+        const auto at = [&] {
+          return " of node " + text(i) + ": edge " + text(e) + " from " + text(source(e));
+        };
         if (source(e) < source(e - 1))
           check::fail(operation,
-                      "sources must ascend, those" + at + " after " + text(source(e - 1)));
+                      "sources must ascend, those" + at() + " after " + text(source(e - 1)));
         if (order == edge_order::unique && source(e) == source(e - 1))
-          check::fail(operation, "edges must not repeat, one" + at + " is there twice");
+          check::fail(operation, "edges must not repeat, one" + at() + " is there twice");
       }
   }
 };
@@ -96,11 +105,11 @@ class transposed {
                                  std::to_string(graph.edges()));
     for (index s = 0; s < source_nodes; ++s)
       for (index t = by_source().begin(s); t < by_source().end(s); ++t)
-        if (graph.source(edge(t)) != s)
+        if (const index e = edge(t), i = by_source().source(t);
+            graph.source(e) != s || i >= graph.nodes() || e < graph.begin(i) || e >= graph.end(i))
           check::fail(operation, "the transposed graph is of another graph: edge " +
-                                     std::to_string(edge(t)) + " comes from node " +
-                                     std::to_string(graph.source(edge(t))) + ", not " +
-                                     std::to_string(s));
+                                     std::to_string(e) + " does not go from node " +
+                                     std::to_string(s) + " to " + std::to_string(i));
   }
 
  private:

@@ -30,7 +30,7 @@ inline void check_scaler(const char* operation, const degree_scaler& spec, const
   check_rows(operation, {"x", x}, {1, e[1], spec.graph.nodes(), e[3]});
   check_rows(operation, {"one", spec.one}, {1, e[1], 1, e[3]});
   check_rows(operation, {"two", spec.two}, {1, e[1], 1, e[3]});
-  if (spec.graph.offsets.empty()) check::fail(operation, "the graph has no offsets");
+  spec.graph.check_offsets(operation);
 }
 
 // to[c] = from[c] · (one[c] + by · two[c])

@@ -6,7 +6,7 @@
 //
 //   attend_edges(segment_dot{.graph = g}, q, k, v, {.out = out, .lse = lse})
 //
-// q [1,H,N,D] are rows of destinations, k [1,H,M,D] and v [1,H,M,Dv] of sources, bias [1,H|1,E,1]
+// q [1,H,N,D] are rows of destinations, k [1,H,M,D] and v [1,H,M,Dv] of sources, bias [1,H|1,E|1,1]
 // of edges. O(E · H · (D + Dv)), bound by reading the rows of sources: fastest with the heads of a
 // node side by side, [N,H,D] as<"LHD">.
 // Graph transformer, Shi et al. 2020.
@@ -19,7 +19,7 @@ namespace heed {
 
 struct segment_dot {
   csr graph{};
-  operand bias{};    // [1,H|1,E,1]: added to scores
+  operand bias{};    // [1,H|1,E|1,1]: added to scores
   double scale = 0;  // 0: 1/√D
   operand null{};    // [1,H|1,N|1,1]: the logit of one more edge whose value is zero
   edge_order order = edge_order::any;

@@ -111,7 +111,6 @@ HEED_NOINLINE void dot_backward_any(const segment_dot& spec, const transposed& b
   broadcast::check_gradient(operation, spec.bias, to.spec.bias);
   broadcast::check_gradient(operation, spec.null, to.spec.null);
   by.check(operation, spec.graph, k.extent[2]);
-  if (H == 0) return;
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
   const dot_edges<T, Arch> edges = edges_of<T, Arch>(spec, q, k, v);

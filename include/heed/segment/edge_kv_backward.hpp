@@ -50,9 +50,12 @@ template <class T, class Arch> struct edge_kv_by_destination {
   void edges(rooms& r, T* dq, index node, index first, index last) const {
     const index depth = p.depth(), width = p.width(), heads = p.heads();
     const T scale = static_cast<T>(p.scale());
-    for (index h = 0; h < heads && first < last; ++h)
-      r.delta[h] = edge_dot<T, Arch>(r.d_out(h, node), r.out(h, node), width),
-      r.top[h] = *r.lse(h, node);
+    for (index h = 0; h < heads && first < last; ++h) {
+      r.delta[h] = edge_dot<T, Arch>(r.d_out(h, node), r.out(h, node), width);
+      // -inf: every score is, and every weight 0.
+      const T top = *r.lse(h, node);
+      r.top[h] = top == -std::numeric_limits<T>::infinity() ? T(0) : top;
+    }
     for (index e = first; e < last; ++e) {
       const index j = p.spec.graph.source(e);
       const index next = p.spec.graph.source(std::min(e + edges_ahead, last - 1));

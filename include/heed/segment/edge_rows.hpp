@@ -9,16 +9,15 @@
 namespace heed::detail {
 
 template <class T> struct rows_in {
-  const operand* x = nullptr;  // nothing: there are none
-  T* room = nullptr;           // the last row of each head, where rows are not read in place
+  const operand* x = nullptr;
+  T* room = nullptr;  // the last row of each head, where rows are not read in place
 
   rows_in() = default;
-  template <class Memory> rows_in(Memory& from, const operand& of) {
-    if (!of.present()) return;
-    x = &of;
+  // Rows without channels may have no data.
+  template <class Memory> rows_in(Memory& from, const operand& of) : x(&of) {
     if (!in_place()) room = from.template take<T>(of.extent[1] * of.extent[3]);
   }
-  bool present() const { return x != nullptr; }
+  bool present() const { return x != nullptr && x->present(); }
   index width() const { return x->extent[3]; }
   bool in_place() const { return x->type == element_of<T>::value && x->stride[3] == 1; }
   const T* operator()(index head, index row) const {

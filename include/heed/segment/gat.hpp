@@ -18,7 +18,7 @@ namespace heed {
 struct gat {
   csr graph{};
   operand target{}, source{};  // [1,H,1,D]: a_dst and a_src
-  operand bias{};              // [1,H|1,E,1], as the term of edge features
+  operand bias{};              // [1,H|1,E|1,1], as the term of edge features
   double slope = 0.2;          // of LeakyReLU below 0
   operand null{};              // [1,H|1,N|1,1]: the logit of one more edge whose value is zero
   edge_order order = edge_order::any;

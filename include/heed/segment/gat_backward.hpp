@@ -147,7 +147,6 @@ HEED_NOINLINE void gat_backward_any(const gat& spec, const transposed& by, const
   check_rows(operation, {"source", spec.source}, {1, H, 1, D});
   check_optional(operation, {"d_target", to.spec.target}, {1, H, 1, D});
   check_optional(operation, {"d_source", to.spec.source}, {1, H, 1, D});
-  if (H == 0) return;
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
   gat_edges<T, Arch> edges{spec.graph, nullptr,       nullptr, row_source<T>(x_src),

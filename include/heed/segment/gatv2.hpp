@@ -16,7 +16,7 @@ namespace heed {
 struct gatv2 {
   csr graph{};
   operand weight{};  // [1,H,1,D]: a
-  operand bias{};    // [1,H|1,E,1]
+  operand bias{};    // [1,H|1,E|1,1]
   double slope = 0.2;
   operand null{};
   edge_order order = edge_order::any;

@@ -111,7 +111,6 @@ HEED_NOINLINE void gatv2_backward_any(const gatv2& spec, const transposed& by, c
   check_gat_backward(operation, spec, by, left, right, forward, d_out, to);
   check_rows(operation, {"weight", spec.weight}, {1, H, 1, D});
   check_optional(operation, {"the gradient of weight", to.spec.weight}, {1, H, 1, D});
-  if (H == 0) return;
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
   gatv2_edges<T, Arch> edges{

@@ -24,6 +24,9 @@ HEED_NOINLINE void aggregate_backward(const gin_pna_problem& p, const transposed
   check_optional(operation, {"dx", to.dx}, p.x.extent);
   check_optional(operation, {"gradient of weights", to.spec.weights}, p.spec.weights.extent);
   check_optional(operation, {"gradient of self", to.spec.self}, p.spec.self.extent);
+  if (to.spec.weights.present() && to.spec.weights.extent[2] != p.graph().edges())
+    check::fail(operation, "a gradient of edges needs a number for every edge",
+                {{"gradient of weights", to.spec.weights}});
   if (p.graph().edges() > std::numeric_limits<edge_number<T>>::max())
     check::fail(operation, "too many edges for float");
   workspace own;
@@ -45,13 +48,12 @@ HEED_NOINLINE void aggregate_backward(const gin_pna_problem& p, const transposed
     along.run(gin_pna_weights<T, Arch>{p, first.nodes, to.spec.weights}, executor, memory);
   if (to.dx.present())
     up.run(gin_pna_by_source<T, Arch>{p, turned, first.nodes, to.dx}, executor, memory);
-  T sum = 0;
-  for (index h = 0; h < heads && to.spec.self.present(); ++h) {
-    for (index t = 0; t < tasks; ++t) sum += first.self[t * heads + h];
-    const bool shared = to.spec.self.extent[1] == 1;
-    if (shared && h + 1 < heads) continue;
-    write_row(to.spec.self, shared ? 0 : h, 0, &sum);
-    sum = 0;
+  const index own_rows = to.spec.self.present() ? to.spec.self.extent[1] : 0;
+  for (index i = 0; i < own_rows; ++i) {
+    T sum = 0;
+    for (index h = i; h < (own_rows == 1 ? heads : i + 1); ++h)
+      for (index t = 0; t < tasks; ++t) sum += first.self[t * heads + h];
+    write_row(to.spec.self, i, 0, &sum);
   }
 }
 

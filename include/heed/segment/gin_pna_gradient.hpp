@@ -94,16 +94,15 @@ template <class T, class Arch> struct gin_pna_weights {
   index state() const { return 0; }
   void begin(T*) const {}
   void edges(rooms& r, T*, index node, index first, index last) const {
-    for (index e = first; e < last; ++e) {
-      T sum = 0;
-      for (index h = 0; h < p.heads(); ++h) {
+    const index rows = to.extent[1];
+    for (index e = first; e < last; ++e)
+      for (index i = 0; i < rows; ++i) {
+        T sum = 0;
         // A weight of 0 has no slope that is of use: the edge is none.
-        if (p.weight<T>(h, e) != T(0)) sum += slope(r.x(h, p.graph().source(e)), node, h);
-        if (to.extent[1] == 1 && h + 1 < p.heads()) continue;
-        write_row(to, to.extent[1] == 1 ? 0 : h, e, &sum);
-        sum = 0;
+        for (index h = i; h < (rows == 1 ? p.heads() : i + 1); ++h)
+          if (p.weight<T>(h, e) != T(0)) sum += slope(r.x(h, p.graph().source(e)), node, h);
+        write_row(to, i, e, &sum);
       }
-    }
   }
   void merge(T*, const T*) const {}
   void finish(rooms&, T*, index, index) const {}

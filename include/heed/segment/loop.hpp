@@ -2,7 +2,7 @@
 // The segment loop: a softmax over the edges that come to a node and the sum of the values that it
 // weighs, in one pass over the edges.
 //
-//   task                  some thousand edges (cuts.hpp)
+//   task                  some hundred edges or more (cuts.hpp)
 //     for each node       begin: what all its edges share, as its row of queries
 //       for each 16 edges
 //         s = scores      [head][edge], lanes along channels

@@ -70,7 +70,11 @@ void add_edges(const operand& table, index first, index count, index heads, T* r
       broadcast::load(table, 0, h, first, 0, 2, count, row);
       for (index j = 0; j < count; ++j) row[j] = f(row[j]);
     }
-    for (index j = 0; j < count; ++j) s[h * segment_block + j] += row[j];
+    // -inf leaves no edge, whatever its score.
+    for (index j = 0; j < count; ++j) {
+      T& to = s[h * segment_block + j];
+      to = row[j] == -std::numeric_limits<T>::infinity() ? row[j] : to + row[j];
+    }
   }
 }
 // Logits to weights, given the logarithm of the denominator of every head: 0 where that is -inf.

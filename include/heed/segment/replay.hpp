@@ -108,7 +108,7 @@ template <class T> void store_heads(const result& x, index node, const T* row) {
 template <class T>
 void store_slopes(const edge_slopes<T>& kept, index edges, const result& to,
                   const executor_ref& executor) {
-  if (!to.present() || edges == 0) return;
+  if (!to.present()) return;
   const index H = kept.heads;
   if (to.extent[2] != edges) {
     for (index h = 0; h < to.extent[1]; ++h) {

@@ -52,7 +52,7 @@ struct random_walk {
 
 }  // namespace detail
 
-// In double; O(K · edges within K - 1 steps) for each node. Same bits for any executor. Throws
+// In double; O(K · edges within K - 1 steps) for each node, and N for each of 256 tasks. Same bits for any executor. Throws
 // std::invalid_argument, before anything is written, if a graph or a shape does not fit: both
 // graphs have the same N nodes as destinations and sources.
 inline void rrwp(const csr& graph, const csr& pairs, const rrwp_outputs& to,
@@ -69,7 +69,8 @@ inline void rrwp(const csr& graph, const csr& pairs, const rrwp_outputs& to,
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
   memory.crew(executor.workers());
-  constexpr index rows = 16;
+  // A task clears a row of all nodes: few tasks.
+  const index rows = std::max<index>(16, (nodes + 255) / 256);
   executor.for_each((nodes + rows - 1) / rows, [&](index task, index worker) {
     index most = 1;
     for (index i = task * rows; i < std::min(nodes, (task + 1) * rows); ++i)

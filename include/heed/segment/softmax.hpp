@@ -129,7 +129,11 @@ template <class T, class Arch> class softmax_loop {
     constexpr U none = -std::numeric_limits<U>::infinity();
     const U null = spec.null.present() ? at(spec.null) : none;
     if (!spec.sink.present()) return null;
-    const U sink = std::log(simd::softplus(at(spec.sink)) + U(spec.epsilon));
+    // Softplus is e^ζ far below 0, which a U may not hold; its logarithm is ζ.
+    const U zeta = at(spec.sink);
+    const U sink = spec.epsilon == 0 && zeta < U(-40)
+                       ? zeta
+                       : std::log(simd::softplus(zeta) + U(spec.epsilon));
     const U top = std::max(null, sink);
     return top == none ? none : top + std::log(std::exp(null - top) + std::exp(sink - top));
   }

@@ -69,15 +69,15 @@ template <class T, class Arch> struct softmax_slopes {
     using deltas = typename softmax_deltas<T, Arch>::template task<Arena>;
     const softmax_slopes& all;
     deltas at;
-    T *weight, *cutoff, *all_heads;
+    T *cutoff, *all_heads;
     const T* delta = nullptr;
 
     task(const softmax_slopes& x, Arena& a)
         : all(x),
           at(x.known, a),
-          weight(a.template take<T>(x.known.logits.extent[1] * segment_block)),
           cutoff(a.template take<T>(x.known.logits.extent[1] * segment_block)),
-          all_heads(a.template take<T>(x.known.logits.extent[1] * segment_block)) {}
+          all_heads(
+              a.template take<T>(std::max<index>(1, x.known.logits.extent[1]) * segment_block)) {}
 
     void start(index, index) {}
     void begin(index node) {
@@ -87,28 +87,33 @@ template <class T, class Arch> struct softmax_slopes {
     void add(index first, index count, T*) {
       const auto& [spec, logits, lse, d_alpha, deltas_] = all.known;
       const index H = logits.extent[1], block = H * segment_block;
-      const auto table = [&](const operand& x, T* out) {
-        std::fill_n(out, block, x.present() ? T(0) : T(1));
-        add_edges(x, first, count, H, at.row, out);
-      };
-      table(spec.weight, weight), table(spec.cutoff, cutoff);
-      load_edges(logits, first, count, H, at.row, at.s);
-      add_edges(spec.prior, first, count, H, at.row, at.s);
-      edge_weights<T, Arch>(at.s, at.lse, count, H);
       load_edges(d_alpha, first, count, H, at.row, at.d);
-      for (index i = 0; i < block; ++i) at.d[i] = at.s[i] * (at.d[i] - delta[i / segment_block]);
-      const auto store = [&](const result& x, const auto& factor) {
+      std::fill_n(cutoff, block, T(1));
+      if (spec.cutoff.present()) {
+        std::fill_n(cutoff, block, T(0));
+        add_edges(spec.cutoff, first, count, H, at.row, cutoff);
+      }
+      // e^{l + prior - lse} times a power of each factor, by their logarithms: a product may leave T.
+      const auto store = [&](const result& x, bool weighs, T power, const auto& factor) {
         if (!x.present()) return;
-        for (index i = 0; i < block; ++i) all_heads[i] = at.d[i] * factor(weight[i], cutoff[i]);
-        if (x.extent[1] != H)
-          for (index h = 1; h < H; ++h)
-            for (index j = 0; j < count; ++j) all_heads[j] += all_heads[h * segment_block + j];
+        load_edges(logits, first, count, H, at.row, at.s);
+        add_edges(spec.prior, first, count, H, at.row, at.s);
+        if (weighs)
+          add_edges(spec.weight, first, count, H, at.row, at.s, [](T w) { return std::log(w); });
+        add_edges(spec.cutoff, first, count, H, at.row, at.s,
+                  [power](T c) { return power * std::log(std::abs(c)); });
+        edge_weights<T, Arch>(at.s, at.lse, count, H);
+        std::fill_n(all_heads, segment_block, T(0));
+        for (index i = 0; i < block; ++i)
+          all_heads[i] = at.s[i] * (at.d[i] - delta[i / segment_block]) * factor(cutoff[i]);
+        for (index h = 1; h < H && x.extent[1] != H; ++h)
+          for (index j = 0; j < count; ++j) all_heads[j] += all_heads[h * segment_block + j];
         store_edges(x, first, count, x.extent[1], at.row, all_heads);
       };
-      const auto by_logit = [](T w, T c) { return w * c * c; };
-      store(all.to.logits, by_logit), store(all.to.spec.prior, by_logit);
-      store(all.to.spec.weight, [](T, T c) { return c * c; });
-      store(all.to.spec.cutoff, [](T w, T c) { return 2 * w * c; });
+      const auto one = [](T) { return T(1); };
+      store(all.to.logits, true, 2, one), store(all.to.spec.prior, true, 2, one);
+      store(all.to.spec.weight, false, 2, one);
+      store(all.to.spec.cutoff, true, 1, [](T c) { return std::copysign(T(2), c); });
     }
     void finish(index, const T*, index) {}
   };
@@ -160,13 +165,15 @@ HEED_NOINLINE void softmax_backward_any(const segment_softmax& spec, const opera
         const double z = broadcast::element<double>(table, 0, h, i, 0),
                      log_sum = broadcast::element<double>(lse, 0, h, i, 0),
                      of = share(z, log_sum) * double(deltas.delta[i * H + h]);
-        if (std::exp(log_sum) != 0) sum[broadcast::sum_at(g, 0, h, i, 0)] -= of;
+        if (log_sum != -std::numeric_limits<double>::infinity())
+          sum[broadcast::sum_at(g, 0, h, i, 0)] -= of;
       }
     broadcast::store_sums(g, sum);
   };
   by_node(spec.null, to.spec.null, [](double z, double l) { return std::exp(z - l); });
-  by_node(spec.sink, to.spec.sink,
-          [](double z, double l) { return simd::sigmoid(z) * std::exp(-l); });
+  by_node(spec.sink, to.spec.sink, [](double z, double l) {
+    return std::exp(std::min(z, 0.0) - std::log1p(std::exp(-std::abs(z))) - l);
+  });
 }
 
 }  // namespace detail

@@ -7,7 +7,7 @@
 #pragma once
 
 #include <heed/core/axes.hpp>
-#include <heed/segment/csr.hpp>
+#include <heed/segment/problem.hpp>
 #include <heed/simd/convert.hpp>
 
 namespace heed {
@@ -31,6 +31,7 @@ inline sparse_graph sparsify_any(const operand& a, double above) {
   const index heads = a.extent[1], columns = a.extent[3];
   if (a.extent[0] != 1 || heads < 1)
     check::fail("heed::sparsify", "weights must be [1,H,N,M]", {{"weights", a}});
+  detail::check_rows("heed::sparsify", {"weights", a}, a.extent);
   sparse_graph g;
   std::vector<double> row(static_cast<std::size_t>(columns)), sum(row.size());
   for (index i = 0; i < a.extent[2]; ++i) {
