@@ -237,3 +237,14 @@ TEST_CASE("halves refuse what does not fit") {
   for (const float y : a.data) CHECK(std::isnan(y));
   for (const float y : out.data) CHECK(std::isnan(y));
 }
+
+TEST_CASE("halves without query heads leave keys and values a gradient of 0") {
+  const neighborhood<2> grid{{3, 4}, {2, 3}};
+  const tensor<float> q({1, 0, 12, 5}), a({1, 0, 12, 6});
+  const auto k = random<float>({1, 2, 12, 5}, 2);
+  auto dk = unwritten<float>(k.extent), dv = dk;
+  heed::neighborhood_qk_backward(grid, q.in(), k.in(), a.in(), {}, dk.in());
+  heed::neighborhood_av_backward(grid, a.in(), k.in(), q.in(), {}, dv.in());
+  for (const float y : dk.data) CHECK(y == 0);
+  for (const float y : dv.data) CHECK(y == 0);
+}

@@ -62,7 +62,7 @@ HEED_NOINLINE void unfused(const neighborhood<N>& grid, const unfused_operands& 
                            const executor_ref& executor, const workspace_ref& scratch, const F& f) {
   check_unfused(grid, o);
   const extents &x = o.x.value.extent, &y = o.y.value.extent;
-  if (x[0] * x[1] * x[2] == 0) return;
+  if (x[0] * y[1] * x[2] == 0) return;
   const grid_taps taps(grid);
   unfused_loops<T, Arch> loops(taps, x[0], x[1], y[1], x[2], executor, scratch);
   f(loops);
