@@ -65,6 +65,7 @@ inline void check_recurrence(const char* operation, const recurrence_problem& p)
   if (work &&
       (!p.q.present() || !p.k.present() || (v[3] > 0 && (!p.v.present() || !p.out.present()))))
     broken("q, k, v and out must not be null");
+  if (!p.list.cu.empty() && q[0] != 1) broken("packed sequences have a batch of 1");
   p.list.check(operation);
 }
 
