@@ -188,3 +188,20 @@ TEST_CASE("gradients that do not fit are refused, and nothing is written") {
   for (const double y : dx.data) CHECK(std::isnan(y));
   for (const double y : dw.data) CHECK(std::isnan(y));
 }
+
+TEST_CASE("kernels of positions have a gradient of 0 where there are no channels") {
+  for (const heed::extents& e : {heed::extents{1, 1, 4, 0}, {1, 0, 4, 8}, {0, 1, 4, 8}}) {
+    const tensor<double> x(e);
+    const auto w = random<double>({1, 1, 4, 3}, 1);
+    auto dw = unwritten<double>(w.extent);
+    heed::convolve_backward(dynamic_convolution{.weight = w.in()}, x.in(), x.in(),
+                            {.spec = {.weight = dw.in()}});
+    for (const double y : dw.data) CHECK(y == 0);
+    dw = unwritten<double>(w.extent);
+    const heed::view<const double> none(nullptr, w.extent);
+    CHECK_THROWS_AS(heed::convolve_backward(dynamic_convolution{.weight = none}, x.in(), x.in(),
+                                            {.spec = {.weight = dw.in()}}),
+                    std::invalid_argument);
+    for (const double y : dw.data) CHECK(std::isnan(y));
+  }
+}

@@ -229,6 +229,16 @@ TEST_CASE("what does not fit is refused, and nothing is written") {
   refused(of_grid({{2, 2}, grid.weight.in()}), "heed::convolve: ", "a grid of 2 x 2 needs");
   refused(of_grid({{2, 3}, line.weight.in()}), "heed::convolve: ", "k x k weights, k odd");
   refused(of_grid({{2, 3}, grid.weight.in(), four.in()}), "heed::convolve: ", "lambda must be");
+  const heed::view<const float> no_data(nullptr, {1, grid.weight.extent[1], 1, 1});
+  refused(of_grid({{2, 3}, grid.weight.in(), no_data}), "heed::convolve: ", "lambda must be");
+  const heed::index half = heed::index{1} << 32;  // a product of 2^64
+  tensor<float> nothing({1, 1, 0, 4});
+  refused(
+      [&] {
+        heed::convolve(dynamic_depthwise{{half, half}, grid.weight.in()}, nothing.in(),
+                       nothing.in());
+      },
+      "heed::convolve: ", "a grid of 4294967296 x 4294967296 needs");
   refused([&] { heed::add_convolution({{2, 3}, grid.weight.in()}, grid.x.in(), map.in()); },
           "heed::add_convolution: ", "weights must be [1,H*D,1,k*k]");
   for (const float y : out.data) CHECK(std::isnan(y));

@@ -109,6 +109,7 @@ TEST_CASE("blocks and strides of tiles are perfect") {
   CHECK(simulate<1>({{32}, {8}, {4}}, {4}, {2}).perfect());
   CHECK(!simulate<1>({{32}, {12}}, {4}, {4}).perfect());
   CHECK(simulate<1>({{32}, {32}}, {8}, {16}).speedup() == 1);
+  CHECK(simulate<1>({{8}, {4}}, {std::numeric_limits<heed::index>::max()}, {4}).dense == 2);
 }
 
 TEST_CASE("simulate refuses what has no meaning") {

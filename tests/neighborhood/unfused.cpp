@@ -248,3 +248,10 @@ TEST_CASE("halves without query heads leave keys and values a gradient of 0") {
   for (const float y : dk.data) CHECK(y == 0);
   for (const float y : dv.data) CHECK(y == 0);
 }
+
+TEST_CASE("rows without channels meet in scores of 0") {
+  const tensor<float> q({1, 1, 9, 0});
+  auto a = unwritten<float>({1, 1, 9, 4});
+  heed::neighborhood_qk(neighborhood<2>{{3, 3}, {2, 2}}, q.in(), q.in(), a.in());
+  for (const float y : a.data) CHECK(y == 0);
+}

@@ -16,6 +16,9 @@ HEED_NOINLINE void local_backward(const local_problem& p, const operand& d_out,
   if (to.weight.present()) check_like(p, "dweight", to.weight, "weight", p.weight);
   if (to.share.present()) check_like(p, "dlambda", to.share, "lambda", p.share);
   if (to.bias.present()) check_like(p, "dbias", to.bias, "bias", p.bias);
+  const extents& w = p.weight.extent;
+  if (to.learned() && w[0] * w[1] * w[2] > 0 && !p.weight.present())
+    check::fail(p.operation, "weight must not be null", {{"weight", p.weight}});
   workspace own;
   workspace& memory = scratch.scratch ? *scratch.scratch : own;
   if (to.x.present()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
 // The loop of local/, forward, and backward by the inputs: a task is up to 128 channels of up to
-// 512 positions. Rows that lie as the loops want them are read and written in place, others pass
+// 1024 positions. Rows that lie as the loops want them are read and written in place, others pass
 // through scratch. Each y is one sum, tap after tap, whatever the grid is cut into.
 //
 // By the inputs, dx[p] = Σ_j w[p - s_j, j] dy[p - s_j] with s_j = j - before: the same loop with

@@ -57,8 +57,9 @@ template <class T, class Arch> class position_gradient {
     const index taps = p_.weights(), line = plan::whole(t.columns()), plane = t.lines() * line;
     std::fill_n(s.d, taps * plane, T(0));
     const bool all = p_.weight.extent[0] == 1;
+    const index blocks = p_.channels() > 0 ? plan_.blocks() : 0;
     for (index b = all ? 0 : item; b < (all ? p_.batch() : item + 1); ++b)
-      for (index i = 0; i < plan_.blocks(); ++i) {
+      for (index i = 0; i < blocks; ++i) {
         const local_unit u = plan_.unit(kernel * plan_.blocks() + i);
         const local_patch<T> x = plan_.patch(p_.x, u, b, plan_.around(t), {}, s.x);
         const local_patch<T> e = plan_.patch(d_out_, u, b, t, {}, s.e);

@@ -56,7 +56,9 @@ inline void check_local(const local_problem& p) {
   const extents &x = p.x.extent, &w = p.weight.extent;
   for (std::size_t i = 0; i < 4; ++i)
     if (x[i] < 0 || w[i] < 0) broken("extents must not be negative");
-  if (p.size[0] < 0 || p.size[1] < 0 || p.size[0] * p.size[1] != x[2])
+  const index lines = p.size[0], columns = p.size[1];
+  if (lines < 0 || columns < 0 ||
+      (columns == 0 ? x[2] != 0 : x[2] % columns != 0 || x[2] / columns != lines))
     check::fail(p.operation,
                 "a grid of " + std::to_string(p.size[0]) + " x " + std::to_string(p.size[1]) +
                     " needs as many tokens of x",
@@ -69,7 +71,8 @@ inline void check_local(const local_problem& p) {
   if (!empty && !p.x.present()) broken("x must not be null");
   if (!empty && !p.weight.present()) broken("weight must not be null");
   const auto numbers = [&](const char* name, const operand& o) {
-    if (o.present() && o.extent != extents{1, w[1], 1, 1})
+    if (!o.present() && o.extent == extents{}) return;
+    if (o.extent != extents{1, w[1], 1, 1} || (!o.present() && w[1] > 0))
       check::fail(p.operation, std::string(name) + " must be [1,kernels,1,1]",
                   {{name, o}, {"weight", p.weight}});
   };

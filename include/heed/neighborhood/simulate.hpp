@@ -43,7 +43,9 @@ neighborhood_tiles simulate(const neighborhood<N>& grid,
   neighborhood_tiles all{1, 1, 1, 1};
   for (std::size_t n = 0; n < N; ++n) {
     const neighborhood_axis a = grid.axis(static_cast<int>(n));
-    const auto tiles = [](index length, index tile) { return (length + tile - 1) / tile; };
+    const auto tiles = [](index length, index tile) {
+      return length / tile + (length % tile != 0);
+    };
     index visited = 0, pairs = 0;
     for (index group = 0; group < a.dilation; ++group) {
       const index count = a.group_size(group);

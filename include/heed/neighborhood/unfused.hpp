@@ -68,7 +68,7 @@ HEED_NOINLINE void unfused(const neighborhood<N>& grid, const unfused_operands& 
   f(loops);
 }
 template <class T> T unfused_scale(double scale, index depth) {
-  return T(std::isnan(scale) ? 1 / std::sqrt(double(depth)) : scale);
+  return T(std::isnan(scale) ? 1 / std::sqrt(double(std::max<index>(depth, 1))) : scale);
 }
 
 }  // namespace detail
